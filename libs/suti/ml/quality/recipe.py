@@ -1,0 +1,13 @@
+"""Which candidates are kept."""
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+
+class FilterRecipe(BaseModel):
+    """Keep a candidate when its CLIP gain exceeds lambda (SuTI, equation 6) and it is no copy of a demonstration."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_gain: float = Field(0.02, ge=-2, le=2, description="The paper's lambda, for ViT-L/14: keep if gain > min_gain.")
+    max_copy_similarity: float = Field(0.98, ge=-1, le=1, description="Closer to a demonstration than this: a mere copy.")
+    batch_pictures: PositiveInt = 64
