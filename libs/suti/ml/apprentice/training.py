@@ -1,0 +1,104 @@
+"""Training the apprentice: the denoising loss on what the experts drew (SuTI, equation 5).
+
+The warm start of the Re-Imagen mode is trained by the same code on raw clusters.
+
+Legend: N targets of a batch.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch.optim import Optimizer
+
+from suti.core.errors import RetryableError
+from suti.ml.apprentice.average import WeightAverage
+from suti.ml.apprentice.examples import Batch, ExampleSet
+from suti.ml.apprentice.recipe import ApprenticeRecipe
+from suti.ml.diffusion.schedule import NoiseSchedule, denoising_loss
+from suti.ml.optimizers import new_optimizer
+from suti.ml.subject.network import SubjectUNet
+
+# Called after each step with (steps done, steps in all, that step's loss).
+TrainingCallback = Callable[[int, int, float], None]
+
+
+class TrainingDiverged(RetryableError):
+    """A loss was not a number. Retrying resumes from the last checkpoint."""
+
+    reason = "TRAINING_DIVERGED"
+
+
+class Trainer:
+    """One training of one network, advanced step by step; everything it needs to go on is in its attributes."""
+
+    def __init__(
+        self,
+        network: SubjectUNet,
+        schedule: NoiseSchedule,
+        examples: ExampleSet,
+        *,
+        recipe: ApprenticeRecipe,
+        seed: int,
+    ) -> None:
+        self.network = network
+        self.recipe = recipe
+        self.seed = seed
+        self.step = 0
+        self.optimizer: Optimizer = new_optimizer(
+            recipe.optimizer, network.parameters(), learning_rate=recipe.learning_rate
+        )
+        self.average = WeightAverage(network, decay=recipe.ema_decay)
+        self._schedule = schedule
+        self._examples = examples
+        network.train()
+
+    def advance(self) -> float:
+        """Take one step and answer its loss.
+
+        Raises:
+            TrainingDiverged: the loss is not a number; the weights are those before the step.
+        """
+        batch = self._examples.batch(self.step, recipe=self.recipe, seed=self.seed)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = batch_loss(self.network, self._schedule, batch, dtype=self.recipe.dtype)
+        value = float(loss.detach())
+        if value != value:  # NaN is the one number that differs from itself
+            raise TrainingDiverged(f"the loss of step {self.step} is not a number: lower apprentice.learning_rate")
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        self.average.update(self.network, self.step)
+        self.step += 1
+        return value
+
+    def run(self, *, until: int, callback: TrainingCallback | None = None) -> list[float]:
+        """Advance to a step and answer the losses on the way."""
+        losses: list[float] = []
+        while self.step < until:
+            losses.append(self.advance())
+            if callback is not None:
+                callback(self.step, until, losses[-1])
+        return losses
+
+    def _learning_rate(self) -> float:
+        warmup = self.recipe.warmup_steps
+        return self.recipe.learning_rate * min(1.0, (self.step + 1) / warmup if warmup else 1.0)
+
+
+def batch_loss(network: SubjectUNet, schedule: NoiseSchedule, batch: Batch, *, dtype: str) -> torch.Tensor:
+    """Mean denoising loss of a batch; its noise levels and noise come from the batch's own generator."""
+    count = batch.targets_NCHW.shape[0]
+    t_N = torch.randint(0, schedule.steps, (count,), generator=batch.generator)
+    noise_NCHW = torch.randn(batch.targets_NCHW.shape, generator=batch.generator)
+    noisy_NCHW = schedule.add_noise(batch.targets_NCHW, noise_NCHW, t_N).contiguous(memory_format=torch.channels_last)
+    with _precision(dtype):
+        context = network.encode(batch.demonstrations_SKCHW, batch.demonstration_text_SKLD)
+        answer_NCHW = network(noisy_NCHW, t_N, batch.text_NLD, subject=context, keep_N=batch.keep_N)
+    return denoising_loss(answer_NCHW, schedule.target(batch.targets_NCHW, noise_NCHW, t_N)).mean()
+
+
+def _precision(dtype: str) -> AbstractContextManager[object]:
+    return torch.autocast("cpu", torch.bfloat16) if dtype == "bfloat16" else nullcontext()

@@ -1,0 +1,141 @@
+"""The apprentice's network: a base UNet plus subject attention (SuTI, section 5; the architecture of Re-Imagen).
+
+Demonstrations (picture and caption) pass once through the base's own down blocks, noise-free at t = 0. Their features
+at each resolution become keys and values of an attention added after each text attention of the down and up blocks.
+
+Legend: S subjects, K demonstrations of each, N = S x targets pictures, C channels, H height, W width, L text tokens,
+D width, M = K x h x w feature tokens of one resolution.
+"""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor, nn
+
+from suti.ml.subject.attention import Attended, PlainProcessor, SubjectAttention, SubjectContext, SubjectProcessor
+
+
+class SubjectUNet(nn.Module):
+    """A base UNet that can look at demonstrations. New ones answer exactly as their base."""
+
+    def __init__(self, unet: UNet2DConditionModel) -> None:
+        super().__init__()
+        self.unet = unet
+        self.added = nn.ModuleDict()  # by layer name with dots as "/"; module dicts allow no dots
+        self._block_of: dict[str, int] = {}
+        self._install()
+
+    def forward(
+        self,
+        noisy_NCHW: Tensor,
+        t_N: Tensor,
+        text_NLD: Tensor,
+        *,
+        subject: SubjectContext | None = None,
+        keep_N: Tensor | None = None,
+        text_mask_NL: Tensor | None = None,
+        added_conditions: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
+        """What the base predicts, given demonstrations as well. Without them this is the base itself.
+
+        Shapes: (N, C, H, W), (N,), (N, L, D), keep (N,) in {0, 1} -> (N, C, H, W).
+        """
+        attended = None if subject is None else Attended(subject, keep_N)
+        answer = self.unet(
+            noisy_NCHW,
+            t_N,
+            encoder_hidden_states=text_NLD,
+            encoder_attention_mask=text_mask_NL,
+            added_cond_kwargs=dict(added_conditions) if added_conditions else None,
+            cross_attention_kwargs={"subject": attended},
+            return_dict=False,
+        )
+        return cast("tuple[Tensor, ...]", answer)[0]
+
+    def encode(
+        self,
+        demonstrations_SKCHW: Tensor,
+        text_SKLD: Tensor,
+        *,
+        text_mask_SKL: Tensor | None = None,
+        added_conditions: Mapping[str, Tensor] | None = None,
+    ) -> SubjectContext:
+        """Keys and values of every added attention; they depend neither on noise nor on the step.
+
+        Shapes: (S, K, C, H, W) in model space, (S, K, L, D) captions -> S subjects.
+        """
+        subjects = demonstrations_SKCHW.shape[0]
+        features = self._down_features(
+            demonstrations_SKCHW.flatten(0, 1),
+            text_SKLD.flatten(0, 1),
+            None if text_mask_SKL is None else text_mask_SKL.flatten(0, 1),
+            added_conditions,
+        )
+        tokens = [
+            feature.flatten(2).transpose(1, 2).reshape(subjects, -1, feature.shape[1]).contiguous()
+            for feature in features
+        ]  # (S, K x h x w, D) of each down block
+        keys: dict[str, Tensor] = {}
+        values: dict[str, Tensor] = {}
+        for name, module in self.added.items():
+            keys[name], values[name] = cast("SubjectAttention", module).keys_values(tokens[self._block_of[name]])
+        return SubjectContext(keys=keys, values=values)
+
+    def added_parameters(self) -> list[nn.Parameter]:
+        """The weights that apprenticeship adds to the base."""
+        return list(self.added.parameters())
+
+    def _down_features(
+        self, x_BCHW: Tensor, text_BLD: Tensor, mask_BL: Tensor | None, added: Mapping[str, Tensor] | None
+    ) -> list[Tensor]:
+        """The last feature map of each down block before it halves its resolution."""
+        unet = cast("Any", self.unet)
+        t_B = torch.zeros(x_BCHW.shape[0], dtype=torch.long, device=x_BCHW.device)
+        emb = unet.time_embedding(unet.get_time_embed(sample=x_BCHW, timestep=t_B))
+        aug = unet.get_aug_embed(
+            emb=emb, encoder_hidden_states=text_BLD, added_cond_kwargs=dict(added) if added else {}
+        )
+        emb = emb if aug is None else emb + aug
+        text_BLD = unet.process_encoder_hidden_states(
+            encoder_hidden_states=text_BLD, added_cond_kwargs=dict(added or {})
+        )
+        if mask_BL is not None:
+            mask_BL = ((1 - mask_BL.to(x_BCHW.dtype)) * -10_000.0).unsqueeze(1)
+        hidden = unet.conv_in(x_BCHW)
+        features: list[Tensor] = []
+        for block in unet.down_blocks:
+            if getattr(block, "has_cross_attention", False):
+                hidden, kept = block(
+                    hidden_states=hidden, temb=emb, encoder_hidden_states=text_BLD, encoder_attention_mask=mask_BL
+                )
+            else:
+                hidden, kept = block(hidden_states=hidden, temb=emb)
+            features.append(kept[-2] if block.downsamplers is not None else kept[-1])
+        return features
+
+    def _install(self) -> None:
+        unet = cast("Any", self.unet)
+        processors: dict[str, Any] = {}
+        widths = [int(width) for width in unet.config.block_out_channels]
+        for key in unet.attn_processors:
+            layer = key.removesuffix(".processor")
+            place, index = layer.split(".")[0], layer.split(".")[1]
+            if place == "mid_block" or not layer.endswith("attn2"):
+                processors[key] = PlainProcessor()
+                continue
+            block = int(index) if place == "down_blocks" else len(widths) - 1 - int(index)
+            attention = unet.get_submodule(layer)
+            name = layer.replace(".", "/")
+            module = SubjectAttention(
+                name=name,
+                query_width=int(attention.query_dim),
+                feature_width=widths[block],
+                inner_width=int(attention.inner_dim),
+                heads=int(attention.heads),
+            )
+            self.added[name] = module
+            self._block_of[name] = block
+            processors[key] = SubjectProcessor(module)
+        unet.set_attn_processor(processors)
