@@ -5,6 +5,7 @@ The warm start of the Re-Imagen mode is trained by the same code on raw clusters
 Legend: N targets of a batch.
 """
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
@@ -65,7 +66,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         loss = batch_loss(self.network, self._schedule, batch, dtype=self.recipe.dtype)
         value = float(loss.detach())
-        if value != value:  # NaN is the one number that differs from itself
+        if math.isnan(value):
             raise TrainingDiverged(f"the loss of step {self.step} is not a number: lower apprentice.learning_rate")
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)

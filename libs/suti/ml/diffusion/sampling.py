@@ -19,7 +19,7 @@ StepCallback = Callable[[int, int, Tensor], None]
 class Denoiser(Protocol):
     """Anything that answers what a network would: (N, C, H, W) noisy pictures and one timestep -> (N, C, H, W)."""
 
-    def __call__(self, noisy_NCHW: Tensor, timestep: int, /) -> Tensor: ...
+    def __call__(self, noisy_NCHW: Tensor, timestep: int, /) -> Tensor: ...  # noqa: D102  # the class says it
 
 
 class _Scheduler(Protocol):
