@@ -120,11 +120,12 @@ class VerdictRow:
     cluster_id: str
     prompt_id: str
     kept: bool
-    reason: str  # KEPT | GAIN_TOO_LOW | COPY_OF_DEMONSTRATION
+    reason: str  # KEPT | GAIN_TOO_LOW | COPY_OF_DEMONSTRATION | PICTURE_FAILED
     gain: float  # CLIP(candidate, prompt) - max CLIP(demonstration, prompt), in [-2, 2]
     prompt_similarity: float  # CLIP(candidate, prompt)
     copy_similarity: float  # highest CLIP similarity to a demonstration
     policy_digest: str
+    copy_difference: float = 1.0  # least pixel difference to a demonstration, in [0, 1]
 
 
 @dataclass(frozen=True, slots=True)
