@@ -1,4 +1,4 @@
-"""Pictures in one uncompressed tar: any `tar` opens it, and a row's (offset, size) reads one picture without the rest."""
+"""Pictures in one uncompressed tar: any `tar` opens it, and a row's (offset, size) finds one picture in it."""
 
 import io
 import tarfile
@@ -35,7 +35,7 @@ class PictureTarWriter:
             raise InvalidArgument("name", "is empty: name the picture by its id")
         if name in self._places:
             offset, size_bytes = self._places[name]
-            if self._buffer.getbuffer()[offset : offset + size_bytes] != png:
+            if bytes(self._buffer.getbuffer()[offset : offset + size_bytes]) != png:
                 raise InvalidArgument("name", f"{name!r} holds another picture already: name pictures by content")
             return offset, size_bytes
         header = tarfile.TarInfo(name)  # mtime, uid and gid are 0

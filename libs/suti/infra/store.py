@@ -5,7 +5,7 @@ and must not be carried over a fork (open a new one).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -227,7 +227,7 @@ class Store:
             yield ObjectInfo(key=meta["path"], size_bytes=meta["size"], modified=meta["last_modified"])
 
     @contextmanager
-    def _errors(self, key: str) -> Iterator[None]:
+    def _errors(self, key: str) -> Generator[None]:
         """Gives the backend's errors our names, and lets no key through that only one of the backends can hold."""
         if _UNFIT_KEY.search(key):
             raise BadKey(f"{key!r} cannot be a key: use names joined by single slashes, without # before a number")

@@ -1,0 +1,87 @@
+"""What only an administrator does to a store: make the bucket, and say what the server itself may throw away."""
+
+from urllib.parse import urlsplit
+
+import urllib3
+from minio import Minio
+from minio.commonconfig import ENABLED, Filter
+from minio.error import InvalidResponseError, S3Error, ServerError
+from minio.lifecycleconfig import Expiration, LifecycleConfig, Rule
+
+from suti.core import keys
+from suti.infra.store import BadStoreUrl, StoreRefused, StoreUnavailable
+
+_CALL_TIMEOUT_S = 10.0
+# S3 counts whole days; a request's answer is promised for 24 hours, so the first whole day after that.
+_REQUESTS_DAYS = 2
+_OPERATIONS_DAYS = 30
+_REFUSALS = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
+
+
+def prepare_bucket(
+    url: str, *, endpoint: str, access_key: str, secret_key: str, region: str = "us-east-1", set_expiry: bool = True
+) -> bool:
+    """The bucket of `s3://bucket/prefix` exists and has our expiry rules; True if it was made just now.
+
+    Safe to repeat. With `set_expiry`, the server drops answers to requests after two days and finished operations'
+    records after thirty; the rules replace those the bucket had. Runs, subjects and models are never expired by the
+    server: what a dead worker left behind in them goes by `suti.infra.sweep`, which knows the commits.
+
+    Raises:
+        BadStoreUrl: no s3:// address or no endpoint.
+        StoreRefused: the keys are wrong or may not do this.
+        StoreUnavailable: no answer.
+    """
+    parts, at = urlsplit(url), urlsplit(endpoint)
+    if parts.scheme != "s3" or not parts.netloc:
+        raise BadStoreUrl(f"cannot prepare {url!r}: only s3://bucket/prefix has a bucket")
+    if at.scheme not in {"http", "https"} or not at.netloc:
+        raise BadStoreUrl(f"cannot reach {endpoint!r}: give the S3 endpoint as http://host:port or https://host")
+    client = Minio(
+        at.netloc,
+        access_key=access_key,
+        secret_key=secret_key,
+        region=region,
+        secure=at.scheme == "https",
+        http_client=urllib3.PoolManager(
+            timeout=_CALL_TIMEOUT_S, retries=urllib3.Retry(total=3, backoff_factor=0.2), cert_reqs="CERT_REQUIRED"
+        ),
+    )
+    try:
+        made = _make_bucket(client, parts.netloc)
+        if set_expiry:
+            client.set_bucket_lifecycle(parts.netloc, _expiry(parts.path.strip("/")))
+    except S3Error as error:
+        if error.code in _REFUSALS:
+            raise StoreRefused(f"{endpoint} refused to prepare {url!r} ({error.code}): check the admin keys") from error
+        raise StoreUnavailable(f"{endpoint} failed to prepare {url!r} ({error.code}): safe to repeat") from error
+    except (urllib3.exceptions.HTTPError, InvalidResponseError, ServerError, OSError) as error:
+        raise StoreUnavailable(f"{endpoint} did not answer ({error}): check that the server runs") from error
+    return made
+
+
+def _make_bucket(client: Minio, bucket: str) -> bool:
+    if client.bucket_exists(bucket):
+        return False
+    try:
+        client.make_bucket(bucket)
+    except S3Error as error:
+        if error.code == "BucketAlreadyOwnedByYou":  # somebody was faster
+            return False
+        raise
+    return True
+
+
+def _expiry(prefix: str) -> LifecycleConfig:
+    folder = f"{prefix}/" if prefix else ""
+    return LifecycleConfig(
+        [
+            Rule(
+                ENABLED,
+                rule_filter=Filter(prefix=f"{folder}{kept}"),
+                rule_id=f"suti-{kept.strip('/')}",
+                expiration=Expiration(days=days),
+            )
+            for kept, days in ((keys.REQUESTS, _REQUESTS_DAYS), (keys.OPERATIONS, _OPERATIONS_DAYS))
+        ]
+    )
