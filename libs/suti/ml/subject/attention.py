@@ -40,10 +40,11 @@ class SubjectContext:
 
 @dataclass(frozen=True)
 class Attended:
-    """What one forward pass attends to: a context and, in training, which pictures may see it."""
+    """What one forward pass attends to: a context, and which pictures may see it."""
 
     context: SubjectContext
-    keep_N: Tensor | None = None  # 1.0 sees the demonstrations, 0.0 does not; None: all do
+    keep_N: Tensor | None = None  # in training: 1.0 sees the demonstrations, 0.0 does not; None: all do
+    unseen: int = 0  # in drawing: so many rows at the front (guidance's free branches) cost no attention at all
 
 
 class PlainProcessor(AttnProcessor2_0):
@@ -111,4 +112,9 @@ class SubjectProcessor:
     ) -> Tensor:
         """Attend to the text, then to the demonstrations."""
         text_NLD = self._text(attn, hidden_states, *args, **rest)
-        return text_NLD if subject is None else text_NLD + self._added(hidden_states, subject)
+        if subject is None:
+            return text_NLD
+        if subject.unseen == 0:
+            return text_NLD + self._added(hidden_states, subject)
+        seen_NLD = text_NLD[subject.unseen :] + self._added(hidden_states[subject.unseen :], subject)
+        return torch.cat([text_NLD[: subject.unseen], seen_NLD])

@@ -35,14 +35,17 @@ class SubjectUNet(nn.Module):
         *,
         subject: SubjectContext | None = None,
         keep_N: Tensor | None = None,
+        unseen: int = 0,
         text_mask_NL: Tensor | None = None,
         added_conditions: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         """What the base predicts, given demonstrations as well. Without them this is the base itself.
 
+        In training `keep_N` says which pictures see the demonstrations; in drawing the first `unseen` rows do not.
+
         Shapes: (N, C, H, W), (N,), (N, L, D), keep (N,) in {0, 1} -> (N, C, H, W).
         """
-        attended = None if subject is None else Attended(subject, keep_N)
+        attended = None if subject is None else Attended(subject, keep_N, unseen)
         answer = self.unet(
             noisy_NCHW,
             t_N,
