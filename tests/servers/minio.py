@@ -92,7 +92,7 @@ def start_minio(binary: Path, *, data: Path, log: IO[bytes], port: int | None = 
     )
     endpoint = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + _START_S
-    while not _answers(f"{endpoint}/minio/health/ready"):
+    while not _answers(f"{endpoint}/minio/health/cluster"):
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             process.wait(_STOP_S)

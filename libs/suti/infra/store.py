@@ -28,8 +28,10 @@ from suti.core.errors import BadConfiguration, NotFound, PermanentError, Retryab
 if TYPE_CHECKING:  # obstore has these as types alone
     from obstore.store import ClientConfig, RetryConfig
 
+# How refusals look that obstore has no class for: a listing's, a local folder's.
+_REFUSAL = re.compile(r"AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|Permission denied")
 # Local files end in #<number> while they are written; obstore drops a leading slash without a word.
-_UNFIT_KEY = re.compile(r"^/|//|(^|/)\.{1,2}(/|$)|#\d+(/|$)|[\x00-\x1f\x7f]")
+_UNFIT_KEY = re.compile(r"^$|/$|^/|//|(^|/)\.{1,2}(/|$)|#\d+(/|$)|[\x00-\x1f\x7f]")
 
 # A call that meets a dead server gives up within about half a minute; whoever called decides what is next.
 _RETRY: "RetryConfig" = {"max_retries": 5, "retry_timeout": timedelta(seconds=30)}
@@ -219,17 +221,16 @@ class Store:
 
         The listing is read whole before the first object comes, so that objects may be deleted while it is walked.
         """
-        with self._errors(prefix):
-            found = [
-                meta for chunk in self._backend.list(prefix.rstrip("/") or None, chunk_size=1000) for meta in chunk
-            ]
+        folder = prefix.removesuffix("/")
+        with self._errors(folder, folder=True):
+            found = [meta for page in self._backend.list(folder or None, chunk_size=1000) for meta in page]
         for meta in sorted(found, key=lambda meta: meta["path"]):
             yield ObjectInfo(key=meta["path"], size_bytes=meta["size"], modified=meta["last_modified"])
 
     @contextmanager
-    def _errors(self, key: str) -> Generator[None]:
+    def _errors(self, key: str, *, folder: bool = False) -> Generator[None]:
         """Gives the backend's errors our names, and lets no key through that only one of the backends can hold."""
-        if _UNFIT_KEY.search(key):
+        if _UNFIT_KEY.search(key) and not (key == "" and folder):
             raise BadKey(f"{key!r} cannot be a key: use names joined by single slashes, without # before a number")
         try:
             yield
@@ -257,7 +258,7 @@ def _named(error: Exception, *, key: str, url: str) -> Exception:
         )
     if isinstance(error, FileNotFoundError):
         return ObjectMissing(key)
-    if isinstance(error, PermissionDeniedError | UnauthenticatedError) or "Permission denied" in text:
+    if isinstance(error, PermissionDeniedError | UnauthenticatedError) or _REFUSAL.search(text):
         return StoreRefused(f"store {url!r} refused {key!r} ({_first_line(error)}): check its keys and their policy")
     if isinstance(error, ValueError | InvalidPathError) or "InvalidPath" in text:
         return BadKey(f"{key!r} cannot be a key ({_first_line(error)}): use names joined by single slashes")

@@ -12,6 +12,8 @@ from suti.core import keys
 from suti.infra.store import BadStoreUrl, StoreRefused, StoreUnavailable
 
 _CALL_TIMEOUT_S = 10.0
+# All calls here are safe to repeat. A server that just started answers 503 for a while.
+_RETRY = urllib3.Retry(total=6, connect=3, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504), allowed_methods=None)
 # S3 counts whole days; a request's answer is promised for 24 hours, so the first whole day after that.
 _REQUESTS_DAYS = 2
 _OPERATIONS_DAYS = 30
@@ -43,9 +45,7 @@ def prepare_bucket(
         secret_key=secret_key,
         region=region,
         secure=at.scheme == "https",
-        http_client=urllib3.PoolManager(
-            timeout=_CALL_TIMEOUT_S, retries=urllib3.Retry(total=3, backoff_factor=0.2), cert_reqs="CERT_REQUIRED"
-        ),
+        http_client=urllib3.PoolManager(timeout=_CALL_TIMEOUT_S, retries=_RETRY, cert_reqs="CERT_REQUIRED"),
     )
     try:
         made = _make_bucket(client, parts.netloc)
@@ -55,6 +55,8 @@ def prepare_bucket(
         if error.code in _REFUSALS:
             raise StoreRefused(f"{endpoint} refused to prepare {url!r} ({error.code}): check the admin keys") from error
         raise StoreUnavailable(f"{endpoint} failed to prepare {url!r} ({error.code}): safe to repeat") from error
+    except ValueError as error:  # how the client says that a name can be no bucket's
+        raise BadStoreUrl(f"cannot prepare {url!r} ({error}): name the bucket as S3 allows") from error
     except (urllib3.exceptions.HTTPError, InvalidResponseError, ServerError, OSError) as error:
         raise StoreUnavailable(f"{endpoint} did not answer ({error}): check that the server runs") from error
     return made

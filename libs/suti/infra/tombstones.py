@@ -1,4 +1,4 @@
-"""What must not be used any more: pictures and URLs that somebody asked to be taken out. Commits stay, readers subtract."""
+"""What must not be used any more: pictures and URLs that somebody wants out. Commits stay, readers subtract."""
 
 import json
 from collections.abc import Iterable
