@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
 from suti.ml.diffusion.parts import load_part, load_tokenizer, quiet, read_json, require_folder
@@ -149,7 +150,7 @@ def _without_variance(folder: Path, unet: UNet2DConditionModel) -> None:
             f"{folder / 'unet'} takes {channels} channels and answers {answers}: "
             "in-painting, upscaling and editing models are no bases, use a text-to-image model"
         )
-    old = cast("nn.Conv2d", unet.conv_out)
+    old = unet.conv_out
     new = nn.Conv2d(old.in_channels, channels, kernel_size=old.kernel_size, padding=old.padding)  # pyright: ignore[reportArgumentType] - torch types tuples loosely
     with torch.no_grad():
         new.weight.copy_(old.weight[:channels])

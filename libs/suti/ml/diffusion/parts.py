@@ -79,13 +79,15 @@ def _has_plain_weights(folder: Path) -> bool:
 
 
 def _check(folder: Path, model: nn.Module, info: dict[str, Any]) -> None:
-    if mismatched := sorted(info.get("mismatched_keys") or ()):
-        name, found, wanted = mismatched[0]
+    mismatched = cast("list[tuple[str, tuple[int, ...], tuple[int, ...]]]", list(info.get("mismatched_keys") or ()))
+    if mismatched:
+        name, found, wanted = min(mismatched)
         raise ModelInvalid(
             f"{folder}: tensor {name} has shape {tuple(found)}, config.json says {tuple(wanted)}: "
             "the files are not of one model, copy it anew"
         )
-    if missing := sorted(info.get("missing_keys") or ()):
+    missing = sorted(cast("set[str]", info.get("missing_keys") or set[str]()))
+    if missing:
         raise ModelInvalid(f"{folder}: tensor {missing[0]} is missing ({len(missing)} in all): copy the model anew")
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
