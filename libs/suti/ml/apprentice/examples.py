@@ -1,7 +1,7 @@
 """What the apprentice learns from, laid out for training: a batch is a pure function of the step.
 
 Legend: S subjects, K demonstrations of each, T targets of each, P pictures, U distinct texts, C channels, H height,
-W width, L text tokens, D width.
+W width.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from torch import Tensor
 from suti.core.errors import PermanentError
 from suti.core.seeds import derive_seed
 from suti.ml.apprentice.recipe import ApprenticeRecipe
+from suti.ml.diffusion.text import TextEmbedding
 
 
 class NoExamples(PermanentError):
@@ -45,9 +46,9 @@ class Batch:
     """One step's work; everything random in it comes from the step's own generator."""
 
     demonstrations_SKCHW: Tensor  # [-1, 1]
-    demonstration_text_SKLD: Tensor
+    captions: TextEmbedding  # S x K rows
     targets_NCHW: Tensor  # [-1, 1], N = S x T, targets of one subject side by side
-    text_NLD: Tensor  # dropped rows hold the empty text
+    text: TextEmbedding  # N rows; dropped ones hold the empty text
     keep_N: Tensor  # 1.0: sees its demonstrations
     generator: torch.Generator  # for noise levels and noise, next
 
@@ -57,8 +58,7 @@ class ExampleSet:
     """All subjects with their pictures and texts, in memory, each picture and each text held once."""
 
     pictures_PCHW: Tensor  # uint8
-    texts_ULD: Tensor
-    empty_text_LD: Tensor
+    texts: TextEmbedding  # U rows, and the empty text as the last
     subjects: Sequence[SubjectExamples]
 
     def __post_init__(self) -> None:
@@ -76,15 +76,15 @@ class ExampleSet:
             shown += demonstrations
             asked += targets
         count = len(asked)
-        text_NLD = self.texts_ULD[[target.text for target in asked]].clone()
-        text_NLD[torch.rand(count, generator=generator) < recipe.text_dropout] = self.empty_text_LD
+        text_N = torch.tensor([target.text for target in asked])
+        text_N[torch.rand(count, generator=generator) < recipe.text_dropout] = -1
         keep_N = (torch.rand(count, generator=generator) >= recipe.demonstration_dropout).float()
         shape = (len(picked), recipe.demonstrations)
         return Batch(
             demonstrations_SKCHW=self._pixels(shown).unflatten(0, shape),
-            demonstration_text_SKLD=self.texts_ULD[[demo.text for demo in shown]].unflatten(0, shape),
+            captions=self.texts.select([demo.text for demo in shown]),
             targets_NCHW=self._pixels(asked),
-            text_NLD=text_NLD,
+            text=self.texts.select(text_N),
             keep_N=keep_N,
             generator=generator,
         )

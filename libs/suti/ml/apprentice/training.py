@@ -96,8 +96,8 @@ def batch_loss(network: SubjectUNet, schedule: NoiseSchedule, batch: Batch, *, d
     noise_NCHW = torch.randn(batch.targets_NCHW.shape, generator=batch.generator)
     noisy_NCHW = schedule.add_noise(batch.targets_NCHW, noise_NCHW, t_N).contiguous(memory_format=torch.channels_last)
     with _precision(dtype):
-        context = network.encode(batch.demonstrations_SKCHW, batch.demonstration_text_SKLD)
-        answer_NCHW = network(noisy_NCHW, t_N, batch.text_NLD, subject=context, keep_N=batch.keep_N)
+        context = network.encode(batch.demonstrations_SKCHW, batch.captions)
+        answer_NCHW = network(noisy_NCHW, t_N, batch.text, subject=context, keep_N=batch.keep_N)
     return denoising_loss(answer_NCHW, schedule.target(batch.targets_NCHW, noise_NCHW, t_N)).mean()
 
 

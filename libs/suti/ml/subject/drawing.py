@@ -1,6 +1,6 @@
 """Drawing with a subject in mind: the apprentice at work, with no tuning (SuTI, section 3, "Inference").
 
-Legend: N pictures, S subjects, K demonstrations, C channels, H height, W width, L text tokens, D width.
+Legend: N pictures, K demonstrations, B rows of all guidance branches, C channels, H height, W width.
 """
 
 from collections.abc import Sequence
@@ -21,8 +21,7 @@ def encode_subject(model: SubjectModel, pictures_KCHW: Tensor, captions: Sequenc
 
     Shapes: (K, C, H, W) in model space with K captions -> a context of one subject.
     """
-    text = model.base.text.encode(list(captions))
-    return model.network.encode(pictures_KCHW.unsqueeze(0), text.hidden_NLD.unsqueeze(0))
+    return model.network.encode(pictures_KCHW.unsqueeze(0), model.base.text.encode(captions))
 
 
 @torch.inference_mode()
@@ -42,32 +41,28 @@ def draw_subject_pictures(
 
     Shapes: N prompts, N seeds, a context of one subject -> (N, C, H, W) in model space.
     """
-    text = model.base.text.encode([*prompts, ""])
-    full_NLD, empty_NLD = text.hidden_NLD[:-1], text.hidden_NLD[-1:].expand(len(prompts), -1, -1)
+    count = len(prompts)
+    texts = model.base.text.encode([*prompts, ""])
     apart = subject is not None and recipe.subject_guidance is not None
+    rows = [*[count] * count, *([*range(count)] * (2 if apart else 1))]  # the empty text first
+    text = texts.select(rows)
 
     def denoise(noisy_NCHW: Tensor, timestep: int, /) -> Tensor:
         # One batch for all branches; the last of them alone pays for the added attention.
-        branches = [empty_NLD, full_NLD, full_NLD] if apart else [empty_NLD, full_NLD]
-        count = noisy_NCHW.shape[0]
-        text_BLD = torch.cat(branches)
-        t_B = torch.full((text_BLD.shape[0],), timestep, dtype=torch.long)
-        answers = model.network(
-            noisy_NCHW.repeat(len(branches), 1, 1, 1),
-            t_B,
-            text_BLD,
-            subject=subject,
-            unseen=text_BLD.shape[0] - count,
-        ).chunk(len(branches))
+        branches = len(rows) // count
+        t_B = torch.full((len(rows),), timestep, dtype=torch.long)
+        answer_BCHW = model.network(
+            noisy_NCHW.repeat(branches, 1, 1, 1), t_B, text, subject=subject, unseen=len(rows) - count
+        )
+        answers = answer_BCHW.chunk(branches)
         if apart and recipe.subject_guidance is not None:
             return guide_apart(*answers, text_weight=recipe.guidance, subject_weight=recipe.subject_guidance)
         return guide(answers[0], answers[1], recipe.guidance)
 
-    size = model.base.size_px
     return draw(
         denoise,
         seeds=seeds,
-        shape_CHW=(model.base.unet.config["in_channels"], size, size),
+        shape_CHW=model.base.shape_CHW,
         scheduler_config=model.base.scheduler_config,
         sampler=recipe.sampler,
         steps=recipe.steps,

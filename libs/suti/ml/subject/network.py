@@ -3,17 +3,17 @@
 Demonstrations (picture and caption) pass once through the base's own down blocks, noise-free at t = 0. Their features
 at each resolution become keys and values of an attention added after each text attention of the down and up blocks.
 
-Legend: S subjects, K demonstrations of each, N = S x targets pictures, C channels, H height, W width, L text tokens,
-D width, M = K x h x w feature tokens of one resolution.
+Legend: S subjects, K demonstrations of each, N = S x targets pictures, C channels, H height, W width, D width,
+M = K x h x w feature tokens of one resolution.
 """
 
-from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
+from suti.ml.diffusion.text import TextEmbedding
 from suti.ml.subject.attention import Attended, PlainProcessor, SubjectAttention, SubjectContext, SubjectProcessor
 
 
@@ -31,54 +31,39 @@ class SubjectUNet(nn.Module):
         self,
         noisy_NCHW: Tensor,
         t_N: Tensor,
-        text_NLD: Tensor,
+        text: TextEmbedding,
         *,
         subject: SubjectContext | None = None,
         keep_N: Tensor | None = None,
         unseen: int = 0,
-        text_mask_NL: Tensor | None = None,
-        added_conditions: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         """What the base predicts, given demonstrations as well. Without them this is the base itself.
 
         In training `keep_N` says which pictures see the demonstrations; in drawing the first `unseen` rows do not.
 
-        Shapes: (N, C, H, W), (N,), (N, L, D), keep (N,) in {0, 1} -> (N, C, H, W).
+        Shapes: (N, C, H, W), (N,), N texts, keep (N,) in {0, 1} -> (N, C, H, W).
         """
         attended = None if subject is None else Attended(subject, keep_N, unseen)
         answer = self.unet(
             noisy_NCHW,
             t_N,
-            encoder_hidden_states=text_NLD,
-            encoder_attention_mask=text_mask_NL,
-            added_cond_kwargs=dict(added_conditions) if added_conditions else None,
+            encoder_hidden_states=text.hidden_NLD,
+            encoder_attention_mask=text.mask_NL,
+            added_cond_kwargs=text.added,
             cross_attention_kwargs={"subject": attended},
             return_dict=False,
         )
         return cast("tuple[Tensor, ...]", answer)[0]
 
-    def encode(
-        self,
-        demonstrations_SKCHW: Tensor,
-        text_SKLD: Tensor,
-        *,
-        text_mask_SKL: Tensor | None = None,
-        added_conditions: Mapping[str, Tensor] | None = None,
-    ) -> SubjectContext:
+    def encode(self, demonstrations_SKCHW: Tensor, captions: TextEmbedding) -> SubjectContext:
         """Keys and values of every added attention; they depend neither on noise nor on the step.
 
-        Shapes: (S, K, C, H, W) in model space, (S, K, L, D) captions -> S subjects.
+        Shapes: (S, K, C, H, W) in model space, S x K captions in the same order -> S subjects.
         """
         subjects = demonstrations_SKCHW.shape[0]
-        features = self._down_features(
-            demonstrations_SKCHW.flatten(0, 1),
-            text_SKLD.flatten(0, 1),
-            None if text_mask_SKL is None else text_mask_SKL.flatten(0, 1),
-            added_conditions,
-        )
         tokens = [
-            feature.flatten(2).transpose(1, 2).reshape(subjects, -1, feature.shape[1]).contiguous()
-            for feature in features
+            feature.flatten(2).transpose(1, 2).reshape(subjects, -1, feature.shape[1])
+            for feature in self._down_features(demonstrations_SKCHW.flatten(0, 1), captions)
         ]  # (S, K x h x w, D) of each down block
         keys: dict[str, Tensor] = {}
         values: dict[str, Tensor] = {}
@@ -86,32 +71,24 @@ class SubjectUNet(nn.Module):
             keys[name], values[name] = cast("SubjectAttention", module).keys_values(tokens[self._block_of[name]])
         return SubjectContext(keys=keys, values=values)
 
-    def added_parameters(self) -> list[nn.Parameter]:
-        """The weights that apprenticeship adds to the base."""
-        return list(self.added.parameters())
-
-    def _down_features(
-        self, x_BCHW: Tensor, text_BLD: Tensor, mask_BL: Tensor | None, added: Mapping[str, Tensor] | None
-    ) -> list[Tensor]:
-        """The last feature map of each down block before it halves its resolution."""
+    def _down_features(self, x_BCHW: Tensor, text: TextEmbedding) -> list[Tensor]:
+        """The last feature map of each down block before it halves its resolution, at t = 0."""
         unet = cast("Any", self.unet)
+        added = text.added or {}
         t_B = torch.zeros(x_BCHW.shape[0], dtype=torch.long, device=x_BCHW.device)
         emb = unet.time_embedding(unet.get_time_embed(sample=x_BCHW, timestep=t_B))
-        aug = unet.get_aug_embed(
-            emb=emb, encoder_hidden_states=text_BLD, added_cond_kwargs=dict(added) if added else {}
-        )
+        aug = unet.get_aug_embed(emb=emb, encoder_hidden_states=text.hidden_NLD, added_cond_kwargs=added)
         emb = emb if aug is None else emb + aug
-        text_BLD = unet.process_encoder_hidden_states(
-            encoder_hidden_states=text_BLD, added_cond_kwargs=dict(added or {})
-        )
-        if mask_BL is not None:
-            mask_BL = ((1 - mask_BL.to(x_BCHW.dtype)) * -10_000.0).unsqueeze(1)
+        hidden_BLD = unet.process_encoder_hidden_states(encoder_hidden_states=text.hidden_NLD, added_cond_kwargs=added)
+        mask = None
+        if text.mask_NL is not None:  # as diffusers turns a mask into a bias
+            mask = ((1 - text.mask_NL.to(x_BCHW.dtype)) * -10_000.0).unsqueeze(1)
         hidden = unet.conv_in(x_BCHW)
         features: list[Tensor] = []
         for block in unet.down_blocks:
             if getattr(block, "has_cross_attention", False):
                 hidden, kept = block(
-                    hidden_states=hidden, temb=emb, encoder_hidden_states=text_BLD, encoder_attention_mask=mask_BL
+                    hidden_states=hidden, temb=emb, encoder_hidden_states=hidden_BLD, encoder_attention_mask=mask
                 )
             else:
                 hidden, kept = block(hidden_states=hidden, temb=emb)

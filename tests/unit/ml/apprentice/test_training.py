@@ -10,6 +10,7 @@ from suti.ml.apprentice.examples import ExampleSet, NoExamples, Shown, SubjectEx
 from suti.ml.apprentice.recipe import ApprenticeRecipe
 from suti.ml.apprentice.training import Trainer
 from suti.ml.diffusion.schedule import NoiseSchedule
+from suti.ml.diffusion.text import TextEmbedding
 from suti.ml.subject.network import SubjectUNet
 from tests.unit.ml.subject.test_network import TEXT_WIDTH, tiny_unet
 
@@ -31,8 +32,9 @@ def examples(subjects: int = 3) -> ExampleSet:
         pictures_PCHW=torch.randint(0, 256, (4 * subjects, 3, 1, 1), generator=generator, dtype=torch.uint8).expand(
             -1, -1, 16, 16
         ),
-        texts_ULD=torch.randn(subjects + 1, 5, TEXT_WIDTH, generator=generator),
-        empty_text_LD=torch.zeros(5, TEXT_WIDTH),
+        texts=TextEmbedding(
+            torch.cat([torch.randn(subjects + 1, 5, TEXT_WIDTH, generator=generator), torch.zeros(1, 5, TEXT_WIDTH)])
+        ),
         subjects=rows,
     )
 
@@ -75,7 +77,7 @@ def test_bytes_that_are_no_checkpoint_are_refused() -> None:
 
 def test_training_on_nothing_is_refused_with_the_remedy() -> None:
     with pytest.raises(NoExamples, match="min_gain"):
-        ExampleSet(torch.zeros(0, 3, 16, 16), torch.zeros(0, 5, 8), torch.zeros(5, 8), subjects=[])
+        ExampleSet(torch.zeros(0, 3, 16, 16), TextEmbedding(torch.zeros(1, 5, 8)), subjects=[])
 
 
 def test_the_loss_falls_on_a_few_examples_and_all_weights_learn() -> None:
@@ -93,7 +95,7 @@ def test_the_loss_falls_on_a_few_examples_and_all_weights_learn() -> None:
 def test_a_target_is_never_among_its_own_demonstrations() -> None:
     pictures = torch.arange(6, dtype=torch.uint8).view(6, 1, 1, 1).expand(6, 3, 16, 16)
     cluster = tuple(Shown(k, 0) for k in range(6))
-    raw = ExampleSet(pictures, torch.zeros(1, 5, 8), torch.zeros(5, 8), [SubjectExamples(cluster, cluster)])
+    raw = ExampleSet(pictures, TextEmbedding(torch.zeros(2, 5, 8)), [SubjectExamples(cluster, cluster)])
     recipe = RECIPE.model_copy(update={"batch_subjects": 1, "targets_per_subject": 3})
 
     for step in range(20):
@@ -113,7 +115,7 @@ def test_text_and_demonstrations_are_dropped_independently_and_as_often_as_the_r
 
     for step in range(1000):
         batch = source.batch(step, recipe=recipe, seed=0)
-        text_gone = (batch.text_NLD == 0).all(dim=(1, 2))
+        text_gone = (batch.text.hidden_NLD == 0).all(dim=(1, 2))
         subject_gone = batch.keep_N == 0
         no_text += int(text_gone.sum())
         no_subject += int(subject_gone.sum())

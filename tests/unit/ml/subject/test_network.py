@@ -4,6 +4,7 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
+from suti.ml.diffusion.text import TextEmbedding
 from suti.ml.subject.network import SubjectUNet
 
 TEXT_WIDTH = 16
@@ -40,26 +41,26 @@ def trained(network: SubjectUNet) -> SubjectUNet:
     return network
 
 
-def inputs(pictures: int = 4) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def inputs(pictures: int = 4) -> tuple[torch.Tensor, torch.Tensor, TextEmbedding]:
     generator = torch.Generator().manual_seed(2)
     noisy = torch.randn(pictures, 3, 16, 16, generator=generator)
     t = torch.randint(0, 1000, (pictures,), generator=generator)
     text = torch.randn(pictures, 5, TEXT_WIDTH, generator=generator)
-    return noisy, t, text
+    return noisy, t, TextEmbedding(text)
 
 
-def demonstrations(subjects: int = 1, count: int = 3, seed: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+def demonstrations(subjects: int = 1, count: int = 3, seed: int = 3) -> tuple[torch.Tensor, TextEmbedding]:
     generator = torch.Generator().manual_seed(seed)
     return (
         torch.randn(subjects, count, 3, 16, 16, generator=generator),
-        torch.randn(subjects, count, 5, TEXT_WIDTH, generator=generator),
+        TextEmbedding(torch.randn(subjects * count, 5, TEXT_WIDTH, generator=generator)),
     )
 
 
 @torch.inference_mode()
 def test_an_untrained_apprentice_answers_bit_for_bit_as_the_untouched_base(network: SubjectUNet) -> None:
     noisy, t, text = inputs()
-    untouched = tiny_unet()(noisy, t, encoder_hidden_states=text).sample
+    untouched = tiny_unet()(noisy, t, encoder_hidden_states=text.hidden_NLD).sample
 
     context = network.encode(*demonstrations())
 
@@ -103,7 +104,7 @@ def test_features_come_from_a_single_pass_of_the_bases_own_down_blocks_at_step_z
     unet = tiny_unet()
     seen: list[torch.Tensor] = []
     unet.down_blocks[1].attentions[0].register_forward_hook(lambda _m, _i, out: seen.append(out[0]))
-    unet(pictures[0], torch.zeros(1, dtype=torch.long), encoder_hidden_states=text[0])
+    unet(pictures[0], torch.zeros(1, dtype=torch.long), encoder_hidden_states=text.hidden_NLD)
     name = "down_blocks/1/attentions/0/transformer_blocks/0/attn2"
 
     keys, _ = network.added[name].keys_values(seen[0].flatten(2).transpose(1, 2))
@@ -118,7 +119,7 @@ def test_the_order_of_demonstrations_does_not_matter(network: SubjectUNet) -> No
     pictures, captions = demonstrations()
 
     forward = network(noisy, t, text, subject=network.encode(pictures, captions))
-    backward = network(noisy, t, text, subject=network.encode(pictures.flip(1), captions.flip(1)))
+    backward = network(noisy, t, text, subject=network.encode(pictures.flip(1), captions.select([2, 1, 0])))
 
     torch.testing.assert_close(forward, backward)
 
@@ -132,7 +133,10 @@ def test_targets_that_share_a_demonstration_encode_are_drawn_as_if_alone(network
 
     alone = [
         network(
-            noisy[i : i + 1], t[i : i + 1], text[i : i + 1], subject=network.encode(pictures, captions).select([i // 2])
+            noisy[i : i + 1],
+            t[i : i + 1],
+            text.select([i]),
+            subject=network.encode(pictures, captions).select([i // 2]),
         )
         for i in range(4)
     ]
