@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, cast
 
 import pytest
+
 from suti.infra.store import Store
 from suti.infra.store_admin import prepare_bucket
 
@@ -57,7 +58,7 @@ class MinioServer:
 @pytest.fixture(scope="session")
 def minio_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[MinioServer]:
     """A running MinIO server; skipped where there is none and none can be built."""
-    binary = _find_binary()
+    binary = minio_binary()
     folder = tmp_path_factory.mktemp("minio")
     with (folder / "log").open("wb") as log:
         server = start_minio(binary, data=folder / "data", log=log)
@@ -101,7 +102,8 @@ def start_minio(binary: Path, *, data: Path, log: IO[bytes], port: int | None = 
     return MinioServer(endpoint=endpoint, access_key=access_key, secret_key=secret_key, process=process)
 
 
-def _find_binary() -> Path:
+def minio_binary() -> Path:
+    """The server's executable; skips the test where there is none."""
     if given := os.environ.get("SUTI_MINIO_BIN"):
         return Path(given)
     cached = subprocess.run([_BUILD_SCRIPT, "--cached"], capture_output=True, text=True, check=False)

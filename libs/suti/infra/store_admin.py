@@ -13,7 +13,9 @@ from suti.infra.store import BadStoreUrl, StoreRefused, StoreUnavailable
 
 _CALL_TIMEOUT_S = 10.0
 # All calls here are safe to repeat. A server that just started answers 503 for a while.
-_RETRY = urllib3.Retry(total=6, connect=3, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504), allowed_methods=None)
+_RETRY = urllib3.Retry(
+    total=6, connect=3, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504), allowed_methods=None
+)
 # S3 counts whole days; a request's answer is promised for 24 hours, so the first whole day after that.
 _REQUESTS_DAYS = 2
 _OPERATIONS_DAYS = 30

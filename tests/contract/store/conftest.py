@@ -6,8 +6,8 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from suti.infra.store import Store
 
+from suti.infra.store import Store
 from tests.servers.minio import MinioServer
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from suti.infra.store import BadKey, ObjectMissing, RangeOutsideObject, Store
 
 MULTIPART_BYTES = 17 * 1024 * 1024  # more than obstore sends in one request
@@ -41,7 +42,12 @@ def test_an_object_larger_than_one_request_comes_back_whole(store: Store) -> Non
 
 
 def test_a_missing_object_is_named_with_its_key(store: Store) -> None:
-    for call in (store.get, store.size, lambda key: store.get_range(key, offset=0, length=1)):
+    reads: list[Callable[[str], object]] = [
+        store.get,
+        store.size,
+        lambda key: store.get_range(key, offset=0, length=1),
+    ]
+    for call in reads:
         with pytest.raises(ObjectMissing, match=r"no object 'runs/none'.*check that the run's data was not deleted"):
             call("runs/none")
     assert not store.exists("runs/none")
@@ -137,12 +143,13 @@ def test_a_key_is_taken_letter_by_letter(store: Store, key: str) -> None:
 
 @pytest.mark.parametrize("key", ["", "/a", "../a", "a/../b", "a//b", "a/./b", "a/", "new\nline", "part#1", "part#1/a"])
 def test_a_key_that_one_store_could_not_hold_is_refused_by_both(store: Store, key: str) -> None:
-    for call in (
+    calls: list[Callable[[str], object]] = [
         store.get,
         store.delete,
         store.exists,
         lambda key: store.put(key, b""),
         lambda key: store.create(key, b""),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(BadKey):
             call(key)

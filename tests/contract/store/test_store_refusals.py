@@ -1,14 +1,15 @@
 """A store that cannot be used says why, and what to do about it."""
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from minio import Minio  # the independent reader of the expiry rules
+
 from suti.core.errors import BadConfiguration, RetryableError
 from suti.infra.store import BadStoreUrl, BucketMissing, Store, StoreRefused, StoreUnavailable
 from suti.infra.store_admin import prepare_bucket
-
 from tests.servers.minio import MinioServer
 
 STRANGER = "a-secret-of-nobody"
@@ -18,7 +19,7 @@ def test_a_wrong_secret_is_a_configuration_error_not_a_retry(minio_server: Minio
     minio_server.new_store("refusals")
     stranger = minio_server.store("s3://refusals/", secret_key=STRANGER)
 
-    for call in (stranger.get, lambda key: stranger.put(key, b""), lambda key: list(stranger.list(key))):
+    for call in calls_of(stranger):
         with pytest.raises(StoreRefused, match="check its keys") as refused:
             call("runs/a")
         assert isinstance(refused.value, BadConfiguration)
@@ -27,7 +28,7 @@ def test_a_wrong_secret_is_a_configuration_error_not_a_retry(minio_server: Minio
 def test_a_missing_bucket_is_told_apart_from_a_missing_object(minio_server: MinioServer) -> None:
     store = minio_server.store("s3://nobody-made-this/")
 
-    for call in (store.get, lambda key: store.put(key, b""), lambda key: list(store.list(key))):
+    for call in calls_of(store):
         with pytest.raises(BucketMissing, match="has no such bucket"):
             call("runs/a")
 
@@ -122,6 +123,10 @@ def test_the_server_itself_expires_requests_and_operations_and_nothing_else(mini
         rule.rule_filter.prefix: rule.expiration.days for rule in config.rules if rule.rule_filter and rule.expiration
     }
     assert expired == {"suti/requests/": 2, "suti/operations/": 30}
+
+
+def calls_of(store: Store) -> list[Callable[[str], object]]:
+    return [store.get, lambda key: store.put(key, b""), lambda key: list(store.list(key))]
 
 
 @pytest.fixture
