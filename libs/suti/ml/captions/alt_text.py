@@ -13,8 +13,8 @@ _ADDRESS = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+\.\w+", re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]{0,200}>")
 _SPAM = re.compile(
     r"buy now|buy online|free (?:shipping|delivery)|best (?:price|deal|quality|seller)|click here"
-    r"|add to (?:cart|basket)|limited (?:offer|time)|hot sale|on sale|\d+ ?% off|discount|cheap|wholesale|order (?:now|today)|in stock|coupon"
-    r"|subscribe|newsletter|all rights reserved|copyright",
+    r"|add to (?:cart|basket)|limited (?:offer|time)|hot sale|on sale|\d+ ?% off|discount|cheap|wholesale"
+    r"|order (?:now|today)|in stock|coupon|subscribe|newsletter|all rights reserved|copyright",
     re.IGNORECASE,
 )
 _SEGMENT = re.compile(r"\s*(?:[|•·»!;]|\s[-\u2013\u2014]\s)\s*")

@@ -35,9 +35,9 @@ class GrammarRewriter:
         name = self._name(alt_texts)
         return [self._merged(name, caption) for caption in captions]
 
-    def propose(self, texts: Sequence[str], *, count: int, seed: int) -> list[TargetPrompt]:
+    def propose(self, texts: Sequence[str], *, own: Sequence[str] = (), count: int, seed: int) -> list[TargetPrompt]:
         """Different prompts, the skills in turn; what the cluster's texts say already is not proposed again."""
-        known = {same(text) for text in texts}
+        known = {same(text) for text in (*texts, *own)}
         said = " ".join(f" {text} " for text in known)
         choose = random.Random(seed)  # noqa: S311 - repeatable on purpose
         kind, subject = self._subject(texts)

@@ -56,8 +56,10 @@ class Rewriter(Protocol):
         """
         ...
 
-    def propose(self, texts: Sequence[str], *, count: int, seed: int) -> list[TargetPrompt]:
+    def propose(self, texts: Sequence[str], *, own: Sequence[str] = (), count: int, seed: int) -> list[TargetPrompt]:
         """Up to `count` different target prompts for the cluster with these texts, none of which is one of them.
+
+        Nor is one among `own`, what else was ever said of the pictures: alt texts, captions.
 
         The same arguments give the same prompts (an endpoint is asked for that, and cannot be held to it).
         """

@@ -1,0 +1,152 @@
+"""A run's models, each loaded once and only when a stage asks for it."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import RLock
+from typing import cast
+
+import torch
+
+from suti.ml.captions.grammar import GrammarRewriter
+from suti.ml.captions.interfaces import Captioner, Rewriter
+from suti.ml.captions.openai_endpoint import Endpoint, EndpointCaptioner, EndpointRewriter
+from suti.ml.captions.tags import TagCaptioner
+from suti.ml.captions.transformers_captioner import TransformersCaptioner
+from suti.ml.captions.words import FILE as WORDS_FILE
+from suti.ml.captions.words import WordLists
+from suti.ml.clip.encoder import ClipEncoder, load_clip
+from suti.ml.diffusion.base import Base, load_base
+from suti.ml.model_files import ModelChanged, ModelMissing, folder_digest, resolve
+from suti.stages.run_spec import ModelRef, RunSpec
+
+
+class ModelFolders:
+    """Finds a run's models below the search paths and checks that they are still the run's."""
+
+    def __init__(self, search: Sequence[Path] = ()) -> None:
+        self.search = tuple(search)
+        self._checked: dict[tuple[str, str], Path] = {}
+
+    def folder(self, model: ModelRef) -> Path:
+        """The model's folder, its files hashed once per process.
+
+        Raises:
+            ModelMissing: no such folder.
+            ModelChanged: its files are not those of the run's creation.
+        """
+        key = (model.name, model.sha256)
+        if key not in self._checked:
+            folder = resolve(model.name, self.search)
+            if model.sha256 and (found := folder_digest(folder)) != model.sha256:
+                raise ModelChanged(model.name, expected=model.sha256, found=found)
+            self._checked[key] = folder
+        return self._checked[key]
+
+    def find(self, model: ModelRef) -> Path | None:
+        """The model's folder as above, None for a name that a hub has to resolve."""
+        try:
+            return self.folder(model)
+        except ModelMissing:
+            return None
+
+
+class StageModels:
+    """What stages are handed as `models`. Attributes load on first use; safe to share between threads."""
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        folders: ModelFolders,
+        *,
+        device: str = "cpu",
+        endpoint_key: str = "",
+    ) -> None:
+        self.spec = spec
+        self.folders = folders
+        self.device = device
+        self._endpoint_key = endpoint_key
+        self._loading = RLock()  # a captioner loads the CLIP on its way
+        self._loaded: dict[str, object] = {}
+
+    @property
+    def clip(self) -> ClipEncoder:
+        """The CLIP that selection, tags and verdicts compare with; float32, since thresholds are fine."""
+        return self._once("clip", self._load_clip)
+
+    @property
+    def base(self) -> Base:
+        """The base that experts are tuned from and the apprentice may start from; float32."""
+        return self._once("base", lambda: load_base(self.folders.folder(self.spec.models.base), device=self.device))
+
+    @property
+    def words(self) -> WordLists:
+        """The word lists: the recipe's, else those beside the CLIP, else the built-in ones."""
+        return self._once("words", self._load_words)
+
+    @property
+    def captioner(self) -> Captioner:
+        """Who looks at pictures, as the recipe says."""
+        return self._once("captioner", self._load_captioner)
+
+    @property
+    def rewriter(self) -> Rewriter:
+        """Who merges texts and proposes prompts, as the recipe says."""
+        return self._once("rewriter", self._load_rewriter)
+
+    def _once[T](self, name: str, load: Callable[[], T]) -> T:
+        """Loads under a lock: two threads that ask at once get the same model, read once."""
+        with self._loading:
+            if name not in self._loaded:
+                self._loaded[name] = load()
+            return cast("T", self._loaded[name])
+
+    def _load_clip(self) -> ClipEncoder:
+        model = self.spec.models.clip
+        folder = self.folders.find(model)
+        encoder = load_clip(str(folder or model.name), device=self.device, dtype=torch.float32)
+        if model.sha256 and encoder.digest != model.sha256:
+            raise ModelChanged(model.name, expected=model.sha256, found=encoder.digest)
+        return encoder
+
+    def _load_words(self) -> WordLists:
+        if self.spec.captioning.tags:
+            place = Path(self.spec.captioning.tags)
+            return WordLists.load(place if place.exists() else resolve(str(place), self.folders.search))
+        folder = self.folders.find(self.spec.models.clip)
+        return WordLists.load(folder if folder and (folder / WORDS_FILE).is_file() else None)
+
+    def _load_captioner(self) -> Captioner:
+        recipe = self.spec.captioning
+        match recipe.captioner:
+            case "tags":
+                return TagCaptioner(self.clip, self.words)
+            case "transformers":
+                place = self._place(recipe.captioner_model)
+                return TransformersCaptioner.load(place, device=self.device, max_tokens=recipe.max_tokens)
+            case "openai":
+                return EndpointCaptioner(self._endpoint(recipe.captioner_model))
+
+    def _load_rewriter(self) -> Rewriter:
+        recipe = self.spec.captioning
+        match recipe.rewriter:
+            case "grammar":
+                return GrammarRewriter(self.words, max_words=recipe.max_tokens)
+            case "openai":
+                return EndpointRewriter(self._endpoint(recipe.rewriter_model))
+
+    def _endpoint(self, model: str) -> Endpoint:
+        recipe = self.spec.captioning
+        return Endpoint(
+            url=recipe.endpoint,
+            model=model,
+            key=self._endpoint_key,
+            timeout_s=recipe.timeout_s,
+            attempts=recipe.attempts,
+            max_tokens=recipe.max_tokens,
+        )
+
+    def _place(self, name: str) -> str:
+        try:
+            return str(resolve(name, self.folders.search))
+        except ModelMissing:
+            return name  # a hub's name; the loader says if it is none
