@@ -253,9 +253,7 @@ def _open_folder(url: str) -> LocalStore:
 def _named(error: Exception, *, key: str, url: str) -> Exception:
     text = str(error)
     if "NoSuchBucket" in text:
-        return BucketMissing(
-            f"store {url!r} has no such bucket: create it with `suti store create`, or correct the address"
-        )
+        return BucketMissing(f"store {url!r} has no such bucket: create it, or correct the address")
     if isinstance(error, FileNotFoundError):
         return ObjectMissing(key)
     if isinstance(error, PermissionDeniedError | UnauthenticatedError) or _REFUSAL.search(text):
