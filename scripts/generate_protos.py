@@ -28,6 +28,7 @@ def generate(out: Path) -> None:
         includes = [str(PROTOS), str(Path(grpc_tools.__file__).parent / "_proto"), *_googleapis(Path(scratch))]
         arguments = [
             "protoc",
+            *(f"--plugin={Path(sys.executable).with_name(name)}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")),
             *(f"--proto_path={include}" for include in includes),
             f"--python_out={out}",
             f"--grpc_python_out={out}",
