@@ -1,8 +1,8 @@
 """How one expert is tuned and what it draws. The defaults are the paper's (section 5, "Expert Models")."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from suti.ml.diffusion.recipe import SamplingRecipe
 
@@ -19,8 +19,20 @@ class ExpertRecipe(BaseModel):
     batch_pictures: PositiveInt = Field(4, description="Pictures per step, drawn with replacement from the cluster.")
     train_text_encoder: bool = False
     lora_rank: PositiveInt = 16
-    text_dropout: float = Field(0.1, ge=0, le=1, description="Share of steps without text, so that guidance stays possible.")
+    text_dropout: float = Field(
+        0.1, ge=0, le=1, description="Share of steps without text, so that guidance stays possible."
+    )
     flip: bool = Field(False, description="Mirror half of the pictures.")
     samples_per_prompt: PositiveInt = 4
     sampling: SamplingRecipe = SamplingRecipe(guidance=30.0)
-    keep_experts: Literal["none", "lora", "all"] = "none"
+    keep_experts: Literal["none", "lora", "all"] = Field(
+        "none", description="Weights kept beside the candidates: none, adapters (method lora), or whatever was tuned."
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.method == "lora" and self.train_text_encoder:
+            raise ValueError("train_text_encoder: LoRA tunes the UNet alone, use method dreambooth or leave it off")
+        if self.method == "dreambooth" and self.keep_experts == "lora":
+            raise ValueError("keep_experts: dreambooth makes no adapters, use none or all, or method lora")
+        return self

@@ -1,0 +1,139 @@
+"""Tuning one expert: DreamBooth without class word and prior pictures (SuTI, section 5, "Expert Models").
+
+Legend: P pictures of the cluster, N pictures of a batch, C channels, H height, W width.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from suti.core.errors import InvalidArgument, PermanentError
+from suti.ml.diffusion.base import Base, predict
+from suti.ml.diffusion.latents import to_model_space
+from suti.ml.diffusion.precision import precision
+from suti.ml.diffusion.schedule import NoiseSchedule, denoising_loss
+from suti.ml.diffusion.text import TextEmbedding, TextEncoder
+from suti.ml.experts.lora import with_lora
+from suti.ml.experts.recipe import ExpertRecipe
+from suti.ml.optimizers import new_optimizer
+
+# Called after each step with (steps done, steps in all, that step's loss); what it raises ends the tuning.
+TuningCallback = Callable[[int, int, float], None]
+
+
+class ExpertDiverged(PermanentError):
+    """An expert's loss, or what it drew, is not a number. The same seed would end there again."""
+
+    reason = "EXPERT_DIVERGED"
+
+
+@dataclass(frozen=True)
+class Expert:
+    """A model tuned on one cluster. With LoRA the UNet shares the base's weights, so it is as small as its adapter."""
+
+    base: Base
+    unet: nn.Module
+    text: TextEncoder  # the base's own unless it was tuned as well
+    losses: tuple[float, ...]  # of each step
+
+
+def tune_expert(
+    base: Base,
+    pictures_PCHW: Tensor,
+    texts: Sequence[str],
+    *,
+    recipe: ExpertRecipe,
+    seed: int,
+    dtype: str = "float32",
+    callback: TuningCallback | None = None,
+) -> Expert:
+    """An expert for these pictures; the base stays as it is, and the same seed gives the same expert.
+
+    Shapes: (P, 3, H, W) in [-1, 1] with P texts.
+
+    Raises:
+        InvalidArgument: no pictures, or not one text for each.
+        ExpertDiverged: a loss was not a number.
+    """
+    if len(pictures_PCHW) == 0 or len(pictures_PCHW) != len(texts):
+        raise InvalidArgument("texts", f"{len(texts)} for {len(pictures_PCHW)} pictures: give each picture its text")
+    unet, text = _copies(base, recipe, seed)
+    weights = [weight for module in (unet, text) for weight in module.parameters() if weight.requires_grad]
+    optimizer = new_optimizer(recipe.optimizer, weights, learning_rate=recipe.learning_rate)
+    batches = _Batches(base, pictures_PCHW, texts, recipe=recipe, seed=seed, text=text)
+    losses: list[float] = []
+    unet.train()
+    for step in range(1, recipe.steps + 1):
+        noisy_NCHW, t_N, embedding, target_NCHW = batches.next()
+        with precision(dtype, base.device):
+            answer_NCHW = predict(unet, noisy_NCHW, t_N, embedding)
+        loss = denoising_loss(answer_NCHW, target_NCHW).mean()
+        losses.append(float(loss.detach()))
+        if not math.isfinite(losses[-1]):
+            raise ExpertDiverged(f"the loss of step {step} is {losses[-1]}: lower experts.learning_rate")
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+        if callback is not None:
+            callback(step, recipe.steps, losses[-1])
+    for module in (unet, text):
+        module.eval().requires_grad_(False)
+    return Expert(base=base, unet=unet, text=text, losses=tuple(losses))
+
+
+def _copies(base: Base, recipe: ExpertRecipe, seed: int) -> tuple[nn.Module, TextEncoder]:
+    """The modules to tune, with gradients where there is something to learn."""
+    if recipe.method == "lora":
+        return with_lora(base.unet, rank=recipe.lora_rank, seed=seed), base.text
+    unet = nn.Module.to(copy.deepcopy(base.unet), memory_format=torch.channels_last).requires_grad_(True)
+    text = copy.deepcopy(base.text).requires_grad_(True).train() if recipe.train_text_encoder else base.text
+    return unet, text
+
+
+class _Batches:
+    """What each step is shown, from one generator in a fixed order. Pictures and texts are encoded once."""
+
+    def __init__(
+        self,
+        base: Base,
+        pictures_PCHW: Tensor,
+        texts: Sequence[str],
+        *,
+        recipe: ExpertRecipe,
+        seed: int,
+        text: TextEncoder,
+    ) -> None:
+        self._device = base.device
+        self._recipe = recipe
+        self._schedule = NoiseSchedule.from_config(base.scheduler_config)
+        self._texts = [*texts, ""]
+        self._generator = torch.Generator().manual_seed(seed)
+        mirrored = [pictures_PCHW.flip(-1)] if recipe.flip else []  # a mirrored latent is no mirrored picture's latent
+        self._pool = torch.stack([to_model_space(base, rows) for rows in (pictures_PCHW, *mirrored)]).to(self._device)
+        self._tuned_text = text if recipe.train_text_encoder else None
+        self._encoded = base.text.encode(self._texts)
+
+    def next(self) -> tuple[Tensor, Tensor, TextEmbedding, Tensor]:
+        """Noisy pictures, noise levels, texts and what the network should answer; N rows each."""
+        count, generator = self._recipe.batch_pictures, self._generator
+        sides, pictures = self._pool.shape[:2]
+        side_N = torch.randint(0, sides, (count,), generator=generator)
+        index_N = torch.randint(0, pictures, (count,), generator=generator)
+        silent_N = torch.rand(count, generator=generator) < self._recipe.text_dropout
+        t_N = torch.randint(0, self._schedule.steps, (count,), generator=generator).to(self._device)
+        x0_NCHW = self._pool[side_N, index_N]
+        noise_NCHW = torch.randn(x0_NCHW.shape, generator=generator).to(self._device)
+        text_N = torch.where(silent_N, pictures, index_N)  # the last text is the empty one
+        noisy_NCHW = self._schedule.add_noise(x0_NCHW, noise_NCHW, t_N).contiguous(memory_format=torch.channels_last)
+        return noisy_NCHW, t_N, self._embed(text_N), self._schedule.target(x0_NCHW, noise_NCHW, t_N)
+
+    def _embed(self, text_N: Tensor) -> TextEmbedding:
+        if self._tuned_text is None:
+            return self._encoded.select(text_N)
+        return cast("TextEmbedding", self._tuned_text([self._texts[index] for index in text_N.tolist()]))
