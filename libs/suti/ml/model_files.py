@@ -52,7 +52,7 @@ class ModelChanged(PermanentError):
 
 
 def resolve(name: str, search: Iterable[Path]) -> Path:
-    """The folder that a model's name means: a folder's own path, or the first of that name below the search paths.
+    """The folder that a model's name means: an absolute path, or the first of that name below the search paths.
 
     Raises:
         ModelMissing: there is none.
@@ -62,10 +62,10 @@ def resolve(name: str, search: Iterable[Path]) -> Path:
         for place in places:
             if (place / name).is_dir():
                 return place / name
-    if name and Path(name).is_dir():
+    if Path(name).is_absolute() and Path(name).is_dir():
         return Path(name)
     looked = ", ".join(str(place) for place in places) or "no search path is set"
-    raise ModelMissing(f"no model {name!r} (looked in: {looked}): give a folder, or one of `suti models list`")
+    raise ModelMissing(f"no model {name!r} (looked in: {looked}): give an absolute path, or one of `suti models list`")
 
 
 def folder_digest(folder: Path) -> str:

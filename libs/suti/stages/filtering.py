@@ -72,10 +72,7 @@ def run_shard(
         progress=progress,
     )
     digest = policy_digest(spec.filtering, clip_sha256=models.clip.digest)
-    verdicts = [
-        _verdict(row.candidate_id, row.cluster_id, row.prompt_id, measured.scores[row.candidate_id], spec, digest)
-        for row in allowed
-    ]
+    verdicts = [_verdict(row, measured.scores[row.candidate_id], spec, digest) for row in allowed]
     shown = list(measured.embeddings)
     rows_ND = torch.stack([measured.embeddings[name] for name in shown]) if shown else torch.empty(0, models.clip.width)
     return _commit(
@@ -113,11 +110,7 @@ def replay(
     clip = before.details["clip_sha256"]
     digest = policy_digest(spec.filtering, clip_sha256=clip)
     buried = _buried(parent, shard)
-    verdicts = [
-        _verdict(row.candidate_id, row.cluster_id, row.prompt_id, _scores(row), spec, digest)
-        for row in rows
-        if row.cluster_id not in buried
-    ]
+    verdicts = [_verdict(row, _scores(row), spec, digest) for row in rows if row.cluster_id not in buried]
     progress(len(rows), len(rows), "verdicts judged anew")
     return _commit(
         ledger,
@@ -174,14 +167,12 @@ def _tombstoned(candidate_id: str, page_url: str) -> DropRow:
     return DropRow(kind="candidate", id=candidate_id, reason="TOMBSTONED", score=None, detail="", page_url=page_url)
 
 
-def _verdict(
-    candidate_id: str, cluster_id: str, prompt_id: str, scores: Scores, spec: RunSpec, digest: str
-) -> VerdictRow:
+def _verdict(row: CandidateRow | VerdictRow, scores: Scores, spec: RunSpec, digest: str) -> VerdictRow:
     reason = judge(scores, spec.filtering)
     return VerdictRow(
-        candidate_id=candidate_id,
-        cluster_id=cluster_id,
-        prompt_id=prompt_id,
+        candidate_id=row.candidate_id,
+        cluster_id=row.cluster_id,
+        prompt_id=row.prompt_id,
         kept=reason is Reason.KEPT,
         reason=reason.value,
         gain=scores.gain,

@@ -9,6 +9,7 @@ where it has none), {scene}, {style}, {a_style}, {accessory}, {attribute}, {a_at
 """
 
 import json
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Self
@@ -19,6 +20,7 @@ from suti.core.errors import BadConfiguration
 
 FILE = "tags.json"
 _MAX_BYTES = 4_000_000
+_PLACE = re.compile(r"\{(\w+)\}")
 
 
 class WordListInvalid(BadConfiguration):
@@ -115,7 +117,8 @@ def fill(  # the words of a template, and no others
         "attribute": attribute,
         "a_attribute": a(attribute),
     }
-    try:
-        return " ".join(template.format_map(words).split())
-    except (KeyError, IndexError, AttributeError) as error:
-        raise ValueError(f"template {template!r} uses an unknown word: {error}") from error
+    # Not str.format: a list may come from anywhere, and format reaches into attributes.
+    filled = _PLACE.sub(lambda place: words.get(place[1], place[0]), template)
+    if "{" in filled or "}" in filled:
+        raise ValueError(f"template {template!r} has an unknown word or an unmatched brace")
+    return " ".join(filled.split())

@@ -46,7 +46,7 @@ def read_clip(name_or_folder: str) -> ClipFiles:
         ModelUnsafe: its weights are pickles alone.
         ModelInvalid: a file or tensor is missing, or a tensor has the wrong shape or holds no numbers.
     """
-    if Path(name_or_folder).is_dir():
+    if name_or_folder and Path(name_or_folder).is_dir():
         return _read_folder(Path(name_or_folder))
     if name_or_folder.startswith(_HUB_PREFIX):
         return _read_folder(_fetch_from_hub(name_or_folder.removeprefix(_HUB_PREFIX)))
