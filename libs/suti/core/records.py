@@ -111,6 +111,17 @@ class CandidateRow:
 
 
 @dataclass(frozen=True, slots=True)
+class LossRow:
+    """The loss of one step of one expert's tuning."""
+
+    SCHEMA_VERSION: ClassVar[int] = 1
+
+    cluster_id: str
+    step: int  # 1-based
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
 class VerdictRow:
     """What the filter thinks of one candidate. Kept and refused alike, so that it can be replayed."""
 
