@@ -48,9 +48,9 @@ class Figure:
         round_N = torch.tensor([subject.form == "round" for subject in self.subjects])[:, None, None]
         return torch.where(round_N, shapes.ellipse(x, y, half_x * 1.06, half_y * 1.06), boxed)
 
-    def patterned(self) -> Tensor:
+    def patterned(self, centre: tuple[float, float]) -> Tensor:
         """The body's paint: its colour with the pattern in the second colour. Shape: (N, 3, H, W)."""
-        x, y = self.canvas.x, self.canvas.y
+        x, y = self.canvas.x - centre[0], self.canvas.y - centre[1]
         soft = self.canvas.pixel
         mask_NHW = torch.zeros_like(x)
         for pattern in words.PATTERNS:
@@ -72,18 +72,18 @@ def _pattern(pattern: str, x: Tensor, y: Tensor) -> Tensor:
     """Signed distance to the pattern's second colour, shape (N, H, W)."""
     match pattern:
         case "stripes":
-            return _wave(y + 0.05, 0.5)
+            return _wave(y + 0.12, 0.5)
         case "bars":
             return _wave(x, 0.5)
         case "dots":
-            return shapes.disc(_cell(x, 0.48), _cell(y + 0.05, 0.48), 0.15)
+            return shapes.disc(_cell(x + 0.25, 0.5), _cell(y + 0.25, 0.5), 0.17)
         case "checks":
             u, v = _wave(x, 0.64), _wave(y, 0.64)
             return torch.maximum(torch.minimum(u, v), -torch.maximum(u, v))
         case "bottom":
-            return 0.1 - y
+            return 0.04 - y
         case _:
-            return shapes.disc(x, y - 0.3, 0.34)
+            return x
 
 
 def _cell(x: Tensor, period: float) -> Tensor:

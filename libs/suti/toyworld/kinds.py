@@ -1,7 +1,7 @@
 """How each kind is drawn: a function per kind, from back to front.
 
 Frame: [-1, 1] each way around the subject's middle, y downwards, the subject looking to the right where it looks
-anywhere. `behind` draws what hangs behind the body, `before` the rest; tops and sides come between (see render.py).
+anywhere. `behind` draws what hangs behind the body, `before` the rest; sides and tops come between (see render.py).
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def _robot_behind(figure: Figure) -> None:
 
 
 def _robot_before(figure: Figure) -> None:
-    figure.canvas.paint(figure.blob((0, -0.2), 0.66, 0.46), figure.patterned())
+    figure.canvas.paint(figure.blob((0, -0.2), 0.66, 0.46), figure.patterned((0, -0.2)))
 
 
 def _cat_behind(figure: Figure) -> None:
@@ -52,7 +52,7 @@ def _cat_behind(figure: Figure) -> None:
 def _cat_before(figure: Figure) -> None:
     canvas = figure.canvas
     x, y = canvas.x, canvas.y
-    canvas.paint(figure.blob((0, -0.16), 0.64, 0.46), figure.patterned())
+    canvas.paint(figure.blob((0, -0.16), 0.64, 0.46), figure.patterned((0, -0.16)))
     canvas.paint(ellipse(x, y - 0.1, 0.25, 0.15), figure.second_N3, outlined=False)
     canvas.paint(ellipse(x, y - 0.03, 0.1, 0.07), INK, outlined=False, shaded=False)
 
@@ -67,16 +67,16 @@ def _fish_behind(figure: Figure) -> None:
         ),
         figure.second_N3,
     )
-    canvas.paint(polygon(x, y, ((-0.3, 0.3), (-0.42, 0.8), (0.28, 0.4))), figure.accent_N3)
-    canvas.paint(disc(x - 0.8, y - 0.16, 0.14), figure.accent_N3)
+    canvas.paint(polygon(x, y, ((-0.3, 0.2), (-0.46, 0.92), (0.36, 0.4))), figure.accent_N3)
+    canvas.paint(disc(x - 0.8, y - 0.18, 0.18), figure.accent_N3)
 
 
 def _fish_before(figure: Figure) -> None:
     canvas = figure.canvas
     x, y = canvas.x, canvas.y
-    canvas.paint(figure.blob((0.12, 0.02), 0.7, 0.54), figure.patterned())
+    canvas.paint(figure.blob((0.12, 0.02), 0.7, 0.54), figure.patterned((0.12, 0.02)))
     u, v = turned(x + 0.12, y - 0.2, 0.5)
-    canvas.paint(ellipse(u, v, 0.24, 0.13), figure.accent_N3)
+    canvas.paint(ellipse(u, v, 0.28, 0.17), figure.accent_N3)
 
 
 def _bird_behind(figure: Figure) -> None:
@@ -86,7 +86,7 @@ def _bird_behind(figure: Figure) -> None:
     canvas.paint(
         union(
             stroke(x.abs(), y, (0.2, 0.6), (0.2, 0.9), 0.05),
-            ellipse(x.abs() - 0.24, y - 0.92, 0.16, 0.07),
+            ellipse(x.abs() - 0.26, y - 0.9, 0.2, 0.1),
         ),
         figure.accent_N3,
     )
@@ -95,8 +95,8 @@ def _bird_behind(figure: Figure) -> None:
 def _bird_before(figure: Figure) -> None:
     canvas = figure.canvas
     x, y = canvas.x, canvas.y
-    canvas.paint(polygon(x, y, ((0.3, -0.3), (0.98, -0.02), (0.3, 0.16))), figure.accent_N3)
-    canvas.paint(figure.blob((0, 0.1), 0.6, 0.64), figure.patterned())
+    canvas.paint(polygon(x, y, ((0.3, -0.38), (1.0, -0.02), (0.3, 0.24))), figure.accent_N3)
+    canvas.paint(figure.blob((0, 0.1), 0.6, 0.64), figure.patterned((0, 0.1)))
     u, v = turned(x + 0.26, y - 0.32, -0.4)
     canvas.paint(ellipse(u, v, 0.34, 0.2), figure.second_N3)
 
@@ -111,7 +111,7 @@ def _car_before(figure: Figure) -> None:
     canvas = figure.canvas
     x, y = canvas.x, canvas.y
     canvas.paint(box(x.abs() - 0.88, y - 0.48, 0.14, 0.1, 0.05), figure.accent_N3)
-    canvas.paint(figure.blob((0, 0.36), 0.92, 0.36), figure.patterned())
+    canvas.paint(figure.blob((0, 0.36), 0.92, 0.36), figure.patterned((0, 0.3)))
     canvas.paint(disc(x.abs() - 0.5, y - 0.7, 0.26), INK, shaded=False)
     canvas.paint(disc(x.abs() - 0.5, y - 0.7, 0.15), figure.accent_N3, outlined=False)
 
@@ -130,7 +130,7 @@ def _teapot_behind(figure: Figure) -> None:
 
 def _teapot_before(figure: Figure) -> None:
     canvas = figure.canvas
-    canvas.paint(figure.blob((0, 0.24), 0.62, 0.58), figure.patterned())
+    canvas.paint(figure.blob((0, 0.24), 0.62, 0.58), figure.patterned((0, 0.24)))
     canvas.paint(ellipse(canvas.x, canvas.y + 0.34, 0.42, 0.15), figure.accent_N3)
 
 
@@ -143,21 +143,21 @@ def _lamp_behind(figure: Figure) -> None:
 
 def _lamp_before(figure: Figure) -> None:
     canvas = figure.canvas
-    canvas.paint(figure.blob((0, -0.2), 0.68, 0.46), figure.patterned())
+    canvas.paint(figure.blob((0, -0.2), 0.68, 0.46), figure.patterned((0, -0.24)))
     canvas.paint(box(canvas.x, canvas.y - 0.26, 0.56, 0.09, 0.05), figure.second_N3)
 
 
 def _backpack_behind(figure: Figure) -> None:
     canvas = figure.canvas
     x, y = canvas.x, canvas.y
-    canvas.paint(disc(x, y + 0.68, 0.2).abs() - 0.07, figure.accent_N3)
+    canvas.paint(disc(x, y + 0.68, 0.2).abs() - 0.07, figure.second_N3)
     canvas.paint(stroke(x.abs(), y, (0.5, -0.3), (0.72, 0.62), 0.14), figure.accent_N3)
 
 
 def _backpack_before(figure: Figure) -> None:
     canvas = figure.canvas
     x, y = canvas.x, canvas.y
-    canvas.paint(figure.blob((0, 0.12), 0.6, 0.78), figure.patterned())
+    canvas.paint(figure.blob((0, 0.12), 0.6, 0.78), figure.patterned((0, 0.0)))
     canvas.paint(box(x, y - 0.56, 0.4, 0.24, 0.12), figure.second_N3)
     canvas.paint(box(x, y - 0.44, 0.16, 0.06, 0.03), figure.accent_N3, outlined=False)
 
@@ -168,7 +168,7 @@ KINDS: Final[dict[str, Kind]] = {
     ),
     "cat": Kind(Places((0, -0.6), 0.4, (0, -0.2), 0.28, (0, 0.34), 0.44, (0.34, 0.5)), _cat_behind, _cat_before),
     "fish": Kind(
-        Places((0.12, -0.5), 0.32, (0.38, -0.12), 0.2, (-0.02, 0.5), 0.42, (0.0, 0.0)), _fish_behind, _fish_before
+        Places((0.12, -0.5), 0.32, (0.38, -0.12), 0.2, (-0.02, 0.5), 0.42, (0.42, 0.34)), _fish_behind, _fish_before
     ),
     "bird": Kind(
         Places((0, -0.52), 0.34, (0.1, -0.16), 0.24, (0, 0.34), 0.56, (0.44, 0.12)), _bird_behind, _bird_before

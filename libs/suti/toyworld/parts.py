@@ -41,8 +41,8 @@ def _paint_one_top(canvas: Canvas, top: str, places: Places, accent_N3: torch.Te
     x, y, half = canvas.x - places.top[0], canvas.y - places.top[1], places.top_half
     match top:
         case "antenna":
-            canvas.paint(stroke(x, y, (0, 0.1), (0, -0.3), 0.05), INK, outlined=False)
-            canvas.paint(disc(x, y + 0.34, 0.16), accent_N3)
+            canvas.paint(stroke(x, y, (0, 0.1), (0, -0.36), 0.05), INK, outlined=False)
+            canvas.paint(disc(x, y + 0.4, 0.19), accent_N3)
         case "horns":
             w = half
             canvas.paint(polygon(x.abs(), y, ((w - 0.2, 0.15), (w + 0.14, 0.3), (w + 0.2, -0.4))), accent_N3)
@@ -51,11 +51,11 @@ def _paint_one_top(canvas: Canvas, top: str, places: Places, accent_N3: torch.Te
         case "mohawk":
             spikes = [
                 polygon(x - at, y, ((-0.17, 0.25), (0.17, 0.25), (0.0, -high)))
-                for at, high in ((-0.26, 0.28), (0.0, 0.42), (0.26, 0.28))
+                for at, high in ((-0.26, 0.36), (0.0, 0.54), (0.26, 0.36))
             ]
             canvas.paint(union(*spikes), accent_N3)
         case _:
-            wings = polygon(x.abs(), y + 0.12, ((0.0, 0.0), (0.36, -0.22), (0.36, 0.24)))
+            wings = polygon(x.abs(), y + 0.12, ((0.0, 0.0), (0.46, -0.26), (0.46, 0.24)))
             canvas.paint(union(wings, disc(x, y + 0.12, 0.12)), accent_N3)
 
 

@@ -52,8 +52,8 @@ def _photos(kind: str, subjects: Sequence[Subject], views: Sequence[View], size_
     with canvas.only([view.scene not in _FLOATING for view in views]) as grounded:
         if grounded is not None:
             _paint_shadow(grounded)
-    paint_sides(figure, places)
     behind(figure)
+    paint_sides(figure, places)
     paint_top(figure, places)
     before(figure)
     paint_eyes(figure, places)

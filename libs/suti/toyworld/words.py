@@ -32,7 +32,7 @@ PATTERNS: Final = {
     "dots": "dots",
     "checks": "checks",
     "bottom": "a {colour} bottom",
-    "belly": "a {colour} belly",
+    "side": "a {colour} side",
 }
 TOPS: Final = {
     "none": "",
