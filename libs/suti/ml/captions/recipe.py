@@ -11,17 +11,21 @@ class CaptioningRecipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     captioner: Literal["tags", "transformers", "openai"] = Field(
-        "transformers", description="Who looks at the pictures."
+        default="transformers", description="Who looks at the pictures."
     )
-    captioner_model: str = Field("", description="Folder, hub name, or the endpoint's model name; unused by tags.")
-    rewriter: Literal["grammar", "openai"] = Field("openai", description="Who merges texts and proposes prompts.")
+    captioner_model: str = Field(
+        default="", description="Folder, hub name, or the endpoint's model name; unused by tags."
+    )
+    rewriter: Literal["grammar", "openai"] = Field(
+        default="openai", description="Who merges texts and proposes prompts."
+    )
     rewriter_model: str = ""
-    endpoint: str = Field("", description="Base URL of an OpenAI-style endpoint, for the openai back ends.")
+    endpoint: str = Field(default="", description="Base URL of an OpenAI-style endpoint, for the openai back ends.")
     tags: str = Field(
-        "", description="Folder or file with the word lists of the tags captioner; empty: the built-in list."
+        default="", description="Folder or file with the word lists of the tags captioner; empty: the built-in list."
     )
-    prompts_per_cluster: PositiveInt = Field(1, description="Target prompts per cluster (the paper: one).")
-    max_tokens: PositiveInt = Field(77, description="Texts are cut to this many words.")
+    prompts_per_cluster: PositiveInt = Field(default=1, description="Target prompts per cluster (the paper: one).")
+    max_tokens: PositiveInt = Field(default=77, description="Texts are cut to this many words.")
     timeout_s: PositiveFloat = 30.0
     attempts: PositiveInt = 4
     batch_pictures: PositiveInt = 32

@@ -38,7 +38,7 @@ class TransformersCaptioner:
             ModelUnsafe: its weights are pickles alone.
             ModelInvalid: the folder holds no image-to-text model, or lacks a tensor or processor.
         """
-        local = Path(name_or_folder).is_dir()
+        local = bool(name_or_folder) and Path(name_or_folder).is_dir()
         if local:
             refuse_pickles(Path(name_or_folder))
         elif not name_or_folder:
