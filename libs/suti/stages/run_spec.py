@@ -6,7 +6,7 @@ Light on purpose: the pipeline service and the launchers read it without torch.
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PositiveInt
 
 from suti.core import keys
 from suti.core.errors import PermanentError
@@ -71,6 +71,9 @@ class RunSpec(_Frozen):
     seed: int = Field(0, ge=0, lt=2**63)
     preset: Literal["paper", "toy", "custom"] = "custom"
     parent_run_id: str = Field("", description="Set on a replay: the run whose candidates are judged anew.")
+    overrides: dict[str, JsonValue] = Field(
+        default_factory=dict, description="What the caller changed of the preset; for the record, merged already."
+    )
     input: CrawlInput
     models: Models
     grouping: GroupingRecipe = GroupingRecipe()

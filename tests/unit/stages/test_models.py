@@ -8,6 +8,7 @@ from suti.ml.captions.grammar import GrammarRewriter
 from suti.ml.captions.openai_endpoint import EndpointCaptioner, EndpointRewriter
 from suti.ml.captions.recipe import CaptioningRecipe
 from suti.ml.captions.tags import TagCaptioner
+from suti.ml.clip.encoder import ClipEncoder
 from suti.ml.model_files import ModelChanged, ModelMissing, folder_digest
 from suti.stages.models import ModelFolders, StageModels
 from suti.stages.run_spec import ModelRef, Models
@@ -37,8 +38,11 @@ def test_what_the_recipe_names_is_what_stages_get(tmp_path: Path) -> None:
 def test_threads_that_ask_at_once_share_one_model(tmp_path: Path) -> None:
     models = open_run(tmp_path).models
 
+    def ask(_: int) -> ClipEncoder:
+        return models.clip
+
     with ThreadPoolExecutor(8) as pool:
-        loaded = list(pool.map(lambda _: models.clip, range(8)))
+        loaded = list(pool.map(ask, range(8)))
 
     assert all(clip is loaded[0] for clip in loaded)
 

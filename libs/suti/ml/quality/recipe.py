@@ -8,11 +8,16 @@ class FilterRecipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min_gain: float = Field(0.02, ge=-2, le=2, description="The paper's lambda, for ViT-L/14: keep if gain > min_gain.")
+    min_gain: float = Field(
+        default=0.02, ge=-2, le=2, description="The paper's lambda, for ViT-L/14: keep if gain > min_gain."
+    )
     max_copy_similarity: float = Field(
-        0.98, ge=-1, le=1, description="Closer to a demonstration than this: a mere copy."
+        default=0.98, ge=-1, le=1, description="Closer to a demonstration than this: a mere copy."
     )
     min_copy_difference: float = Field(
-        0.02, ge=0, le=1, description="Nearer in pixels (root mean square of [0, 1] at 16 px) than this: a mere copy."
+        default=0.02,
+        ge=0,
+        le=1,
+        description="Nearer in pixels (root mean square of [0, 1] at 16 px) than this: a mere copy.",
     )
     batch_pictures: PositiveInt = 64
