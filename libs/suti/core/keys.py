@@ -24,6 +24,11 @@ def run_outcome(run_id: str) -> str:
     return f"{RUNS}{run_id}/outcome.json"
 
 
+def dead_shard(run_id: str, stage_name: str, index: int) -> str:
+    """Exists once somebody dropped a shard's dead letter: the run goes on without the shard for good."""
+    return f"{shard(run_id, stage_name, index)}dead.json"
+
+
 def stage(run_id: str, stage_name: str) -> str:
     """All that one stage of a run wrote."""
     return f"{RUNS}{run_id}/{stage_name}/"

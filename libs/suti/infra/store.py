@@ -227,6 +227,13 @@ class Store:
         for meta in sorted(found, key=lambda meta: meta["path"]):
             yield ObjectInfo(key=meta["path"], size_bytes=meta["size"], modified=meta["last_modified"])
 
+    def folders(self, folder: str) -> tuple[str, ...]:
+        """The names directly below a folder that have objects below themselves, sorted; no listing of those objects."""
+        folder = folder.removesuffix("/")
+        with self._errors(folder, folder=True):
+            found = self._backend.list_with_delimiter(folder or None)["common_prefixes"]
+        return tuple(sorted(prefix.rstrip("/").rsplit("/", maxsplit=1)[-1] for prefix in found))
+
     @contextmanager
     def _errors(self, key: str, *, folder: bool = False) -> Generator[None]:
         """Gives the backend's errors our names, and lets no key through that only one of the backends can hold."""

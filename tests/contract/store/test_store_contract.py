@@ -114,6 +114,14 @@ def test_a_listing_takes_whole_folder_names(store: Store) -> None:
     assert list(store.list("runs/none/")) == []
 
 
+def test_folders_are_named_once_each_without_the_objects_beside_them(store: Store) -> None:
+    for key in ("runs/b/run.json", "runs/a/x/1", "runs/a/x/2", "runs/note.txt", "runsother/c/1"):
+        store.put(key, b"")
+
+    assert store.folders("runs/") == ("a", "b")
+    assert store.folders("nothing/") == ()
+
+
 def test_a_listing_of_more_than_one_page_is_whole(store: Store) -> None:
     for number in range(1005):
         store.put(f"many/{number:04d}", b"")
