@@ -3,11 +3,15 @@
 Legend: N pictures, C channels, H height, W width.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 from torch import Tensor
 
 from suti.ml.diffusion.recipe import SamplerName
@@ -31,12 +35,26 @@ class _Scheduler(Protocol):
     def step(self, model_output: Tensor, timestep: Tensor, sample: Tensor, **extra: Any) -> Any: ...
 
 
-def new_scheduler(name: SamplerName, scheduler_config: Mapping[str, Any], *, pixel_space: bool) -> _Scheduler:
+def new_scheduler(
+    name: SamplerName,
+    scheduler_config: Mapping[str, Any],
+    *,
+    pixel_space: bool,
+    dynamic_threshold: float | None = None,
+) -> _Scheduler:
     """A scheduler of its own for one call, over the same noise levels that the model was trained with.
 
-    Pixel models clip their estimate of x_0 to [-1, 1] (as Imagen does); latents are not bounded.
+    Pixel models clip their estimate of x_0 to [-1, 1], or divide it by its own percentile where that is larger
+    (Saharia et al. 2022, section 2.3); latents are not bounded.
     """
-    config = dict(scheduler_config) | {"clip_sample": pixel_space, "clip_sample_range": 1.0, "thresholding": False}
+    # The solvers know no static clip; thresholding with a largest divisor of 1 is the same thing.
+    config = dict(scheduler_config) | {
+        "clip_sample": pixel_space,
+        "clip_sample_range": 1.0,
+        "thresholding": pixel_space and (dynamic_threshold is not None or name in {"dpmsolver++", "unipc"}),
+        "dynamic_thresholding_ratio": dynamic_threshold or 1.0,
+        "sample_max_value": 1.0 if dynamic_threshold is None else math.inf,
+    }
     match name:
         case "ddpm":
             scheduler = DDPMScheduler.from_config(config)
@@ -78,6 +96,7 @@ def draw(
     sampler: SamplerName,
     steps: int,
     pixel_space: bool,
+    dynamic_threshold: float | None = None,
     device: torch.device | None = None,
     callback: StepCallback | None = None,
 ) -> Tensor:
@@ -85,7 +104,7 @@ def draw(
 
     Shapes: N seeds -> (N, C, H, W), float32; pixel models in [-1, 1].
     """
-    scheduler = new_scheduler(sampler, scheduler_config, pixel_space=pixel_space)
+    scheduler = new_scheduler(sampler, scheduler_config, pixel_space=pixel_space, dynamic_threshold=dynamic_threshold)
     scheduler.set_timesteps(steps, device=device)
     generators = [torch.Generator().manual_seed(seed ^ 0x5EED) for seed in seeds]  # for the noise within the steps
     extra = {"generator": generators} if sampler in {"ddpm", "ddim"} else {}

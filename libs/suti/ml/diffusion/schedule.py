@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import torch
-from diffusers import DDPMScheduler
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor
 
 from suti.core.errors import BadConfiguration
@@ -41,7 +41,7 @@ class NoiseSchedule:
         prediction = str(scheduler.config["prediction_type"])
         if prediction not in _PREDICTIONS:
             raise ScheduleUnsupported(f"prediction_type {prediction!r}: use a base that predicts one of {_PREDICTIONS}")
-        return cls(alpha_bar_T=scheduler.alphas_cumprod.float(), prediction=cast("Prediction", prediction))
+        return cls(alpha_bar_T=scheduler.alphas_cumprod.float(), prediction=prediction)
 
     @property
     def steps(self) -> int:

@@ -62,6 +62,7 @@ def draw_candidates(
             sampler=recipe.sampler,
             steps=recipe.steps,
             pixel_space=base.vae is None,
+            dynamic_threshold=recipe.dynamic_threshold,
             device=base.device,
             callback=callback,
         )
