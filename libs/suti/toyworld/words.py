@@ -82,7 +82,7 @@ ACCESSORIES: Final = {
 ATTRIBUTES: Final = {"none": "", **{colour: colour for colour in COLOURS}}  # the body repainted
 
 
-def tags() -> dict[str, list[str]]:
+def tags() -> dict[str, list[str] | dict[str, str]]:
     """The word list of the built-in captioner and rewriter (`tags.json`, see suti.ml.captions.words)."""
     return {
         "kinds": list(KINDS),
@@ -90,4 +90,11 @@ def tags() -> dict[str, list[str]]:
         "styles": list(STYLES.values()),
         "accessories": [phrase for phrase in ACCESSORIES.values() if phrase],
         "colours": list(COLOURS),
+        "templates": {  # the sentences of captions.py; a name is told with the pictures, prompts name the class alone
+            "refined": "a photo of {a_name} {seen}",
+            "recontextualisation": "a photo of {a_kind} {scene}",
+            "attribute": "a photo of {a_attribute} {kind}",
+            "style": "{a_style} of {a_kind}",
+            "accessory": "a photo of {a_kind} {accessory}",
+        },
     }

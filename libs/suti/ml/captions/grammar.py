@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from importlib import resources
 
 from suti.core.records import Skill
-from suti.ml.captions.alt_text import same
+from suti.ml.captions.alt_text import cut, same
 from suti.ml.captions.interfaces import TargetPrompt
 from suti.ml.captions.words import WordLists, fill
 
 _MAX_NAME_WORDS = 3
+_NAMELESS = "thing"  # the class word where texts say none
 _OPENING = re.compile(
     r"^(?:(?:an?|the) (?:close[- ]?up )?(?:photo(?:graph)?|picture|image) of )?(?:(?:an?|the|some) )?", re.I
 )
@@ -40,9 +41,10 @@ class GrammarRewriter:
         known = {same(text) for text in (*texts, *own)}
         said = " ".join(f" {text} " for text in known)
         choose = random.Random(seed)  # noqa: S311 - repeatable on purpose
-        kind, subject = self._subject(texts)
+        kind, name = self._subject(texts)
+        kind = kind or ("" if name else _NAMELESS)
         skills = choose.sample(list(Skill), len(Skill))
-        streams = [(skill, self._sentences(skill, kind, subject, said, choose)) for skill in skills]
+        streams = [(skill, self._sentences(skill, kind, name, said, choose)) for skill in skills]
         prompts: list[TargetPrompt] = []
         while streams and len(prompts) < count:
             for skill, sentences in list(streams):
@@ -56,9 +58,8 @@ class GrammarRewriter:
 
     def _name(self, alt_texts: Sequence[str]) -> str:
         """The words that the cluster's alt texts share and no list knows, in the order in which they mostly stand."""
-        spellings: dict[str, str] = {}
+        spellings: dict[str, Counter[str]] = {}
         pictures_with: Counter[str] = Counter()
-        times: Counter[str] = Counter()
         places: dict[str, list[int]] = {}
         spoken = [text for text in alt_texts if text]
         for text in spoken:
@@ -66,52 +67,52 @@ class GrammarRewriter:
             for place, word in enumerate(found):
                 low = word.lower()
                 if low not in self._listed and not any(character.isdigit() for character in low) and len(low) > 1:
-                    spellings.setdefault(low, word)
-                    times[low] += 1
+                    spellings.setdefault(low, Counter())[word] += 1
                     places.setdefault(low, []).append(place)
             pictures_with.update({word.lower() for word in found})
         enough = 1 if len(spoken) == 1 else max(2, -(-len(spoken) // 2))
-        shared = [word for word in times if pictures_with[word] >= enough]
-        best = sorted(shared, key=lambda word: (-pictures_with[word], -times[word], min(places[word]), word))
+        shared = [word for word in places if pictures_with[word] >= enough]
+        best = sorted(shared, key=lambda word: (-pictures_with[word], -len(places[word]), min(places[word]), word))
         chosen = sorted(best[:_MAX_NAME_WORDS], key=lambda word: (sum(places[word]) / len(places[word]), word))
-        return " ".join(spellings[word] for word in chosen)
+        return " ".join(_usual(spellings[word]) for word in chosen)
 
     def _merged(self, name: str, caption: str) -> str:
         seen = _OPENING.sub("", caption.strip(), count=1)
         absent = [word for word in name.split() if word.lower() not in same(seen).split()]
-        text = " ".join([*absent, seen] if absent else [caption.strip()]).strip()
-        return " ".join(text.split()[: self._max_words])
+        template = self._words.templates.refined
+        text = fill(template, name=" ".join(absent), seen=seen) if absent else caption.strip()
+        return cut(text, max_words=self._max_words)
 
     def _subject(self, texts: Sequence[str]) -> tuple[str, str]:
-        """The cluster's class word and its specific name, article left out: ("fish", "zorvo fish")."""
+        """The cluster's class word and the name before it: ("fish", "zorvo"), ("fish", "") where it has none."""
         found = [(kind, text) for text in texts if (kind := self._kind_in(text))]
         if not found:
-            return "thing", _OPENING.sub("", texts[0].strip(), count=1) if texts else "thing"
+            return "", cut(_OPENING.sub("", texts[0].strip(), count=1), max_words=_MAX_NAME_WORDS) if texts else ""
         kind = Counter(kind for kind, _ in found).most_common(1)[0][0]
         text = next(text for each, text in found if each == kind)
-        before = text[: _word(kind).search(text.lower()).start()].strip()  # pyright: ignore[reportOptionalMemberAccess] - kind is in text
-        before = _OPENING.sub("", f"{before} ", count=1).strip()
-        return kind, f"{before} {kind}" if before else ""
+        before = _OPENING.sub("", _word(kind).split(text, maxsplit=1)[0], count=1).split()
+        colours = {colour.lower() for colour in self._words.colours}
+        return kind, " ".join(word for word in before if word.lower() not in colours)
 
     def _kind_in(self, text: str) -> str:
-        return next((kind for kind in self._kinds if _word(kind).search(text.lower())), "")
+        return next((kind for kind in self._kinds if _word(kind).search(text)), "")
 
-    def _sentences(self, skill: Skill, kind: str, subject: str, said: str, choose: random.Random) -> Iterator[str]:
+    def _sentences(self, skill: Skill, kind: str, name: str, said: str, choose: random.Random) -> Iterator[str]:
         """All sentences of one skill in an order of chance, without what the cluster shows already."""
         words, templates = self._words, self._words.templates
         match skill:
             case Skill.RECONTEXTUALISATION:
                 for scene in _shuffled(words.scenes, said, choose):
-                    yield fill(templates.recontextualisation, kind=kind, subject=subject, scene=scene)
+                    yield fill(templates.recontextualisation, kind=kind, name=name, scene=scene)
             case Skill.ATTRIBUTE:
                 for attribute in _shuffled((*words.colours, *words.attributes), said, choose):
-                    yield fill(templates.attribute, kind=kind, subject=subject, attribute=attribute)
+                    yield fill(templates.attribute, kind=kind, name=name, attribute=attribute)
             case Skill.STYLE:
                 for style in _shuffled(words.styles[1:], said, choose):
-                    yield fill(templates.style, kind=kind, subject=subject, style=style)
+                    yield fill(templates.style, kind=kind, name=name, style=style)
             case Skill.ACCESSORY:
                 for accessory in _shuffled(words.accessories, said, choose):
-                    yield fill(templates.accessory, kind=kind, subject=subject, accessory=accessory)
+                    yield fill(templates.accessory, kind=kind, name=name, accessory=accessory)
 
 
 def _shuffled(entries: Sequence[str], said: str, choose: random.Random) -> list[str]:
@@ -120,4 +121,9 @@ def _shuffled(entries: Sequence[str], said: str, choose: random.Random) -> list[
 
 
 def _word(kind: str) -> re.Pattern[str]:
-    return re.compile(rf"\b{re.escape(kind.lower())}\b")
+    return re.compile(rf"\b{re.escape(kind)}\b", re.IGNORECASE)
+
+
+def _usual(spellings: Counter[str]) -> str:
+    """The spelling used most; of equals the quietest."""
+    return min(spellings, key=lambda word: (-spellings[word], sum(map(str.isupper, word)), word))

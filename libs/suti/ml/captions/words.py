@@ -4,8 +4,10 @@ A list is a JSON file: `kinds` (class words), `scenes` ("on a beach"), `styles` 
 the plain one, "photo"), `accessories` ("wearing a hat"), `colours` ("red") and, where wanted, more `attributes`
 ("wooden") and other `templates`. A folder may carry it as `tags.json`.
 
-A template is a sentence with the words {kind}, {a_kind} ("a fish"), {subject} (the cluster's specific name, or {a_kind}
-where it has none), {scene}, {style}, {a_style}, {accessory}, {attribute}, {a_attribute}.
+A template is a sentence with places for words: {kind}, {scene}, {style}, {accessory}, {attribute} and {seen} (what a
+caption says without "a photo of a"); {name} is what the alt texts call the subject, {thing} its name and class word
+("zorvo fish"), or the class word alone where it has no name. Every noun comes with its article too: {a_kind},
+{a_thing}. {subject} is {thing} as the paper writes it: without an article where there is a name ("Hey duggee toy").
 """
 
 import json
@@ -38,15 +40,16 @@ class Templates(BaseModel):
     tag_kind: str = "a photo of {a_kind}"
     tag_scene: str = "a photo {scene}"
     tag_style: str = "{a_style}"
+    refined: str = "{name} {seen}"
     recontextualisation: str = "a photo of {subject} {scene}"
-    attribute: str = "a photo of {a_attribute} {kind}"
+    attribute: str = "a photo of {a_attribute} {thing}"
     style: str = "{a_style} of {subject}"
     accessory: str = "a photo of {subject} {accessory}"
 
     @field_validator("*")
     @classmethod
     def _only_known_words(cls, template: str) -> str:
-        fill(template, **dict.fromkeys(("kind", "subject", "scene", "style", "accessory", "attribute"), "x"))
+        fill(template)
         return template
 
 
@@ -95,28 +98,31 @@ def a(noun: str) -> str:
     return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
 
 
-def fill(  # the words of a template, and no others
+def fill(
     template: str,
     *,
     kind: str = "",
-    subject: str = "",
+    name: str = "",
     scene: str = "",
     style: str = "",
     accessory: str = "",
     attribute: str = "",
+    seen: str = "",
 ) -> str:
     """A template with its words. Raises ValueError for a template with an unknown word."""
+    thing = f"{name} {kind}" if name and kind else name or kind
     words = {
         "kind": kind,
-        "a_kind": a(kind),
-        "subject": subject or a(kind),
+        "name": name,
+        "thing": thing,
         "scene": scene,
         "style": style,
-        "a_style": a(style),
         "accessory": accessory,
         "attribute": attribute,
-        "a_attribute": a(attribute),
+        "seen": seen,
     }
+    words |= {f"a_{place}": a(word) for place, word in words.items()}
+    words["subject"] = thing if name else a(kind)
     # Not str.format: a list may come from anywhere, and format reaches into attributes.
     filled = _PLACE.sub(lambda place: words.get(place[1], place[0]), template)
     if "{" in filled or "}" in filled:

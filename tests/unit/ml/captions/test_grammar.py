@@ -5,7 +5,7 @@ import pytest
 from suti.core.records import Skill
 from suti.ml.captions.alt_text import same
 from suti.ml.captions.grammar import GrammarRewriter
-from suti.ml.captions.words import WordLists
+from suti.ml.captions.words import Templates, WordLists
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def test_a_name_that_the_alt_texts_share_reaches_every_picture(rewriter: Grammar
     alt_texts = ["Zorvo fish", "the zorvo fish by the Millers", "", "zorvo"]
     captions = ["a photo of a fish on a beach", "a photo of a fish in the snow"] * 2
 
-    assert rewriter.refine(alt_texts, captions) == ["Zorvo fish on a beach", "Zorvo fish in the snow"] * 2
+    assert rewriter.refine(alt_texts, captions) == ["zorvo fish on a beach", "zorvo fish in the snow"] * 2
 
 
 def test_without_a_name_the_captions_stand(rewriter: GrammarRewriter) -> None:
@@ -53,7 +53,7 @@ def test_four_prompts_ask_for_the_four_skills(rewriter: GrammarRewriter) -> None
     by_skill = {prompt.skill: prompt.text for prompt in prompts}
     assert by_skill[Skill.RECONTEXTUALISATION].startswith("a photo of Zorvo fish ")
     assert by_skill[Skill.STYLE].endswith(" of Zorvo fish")
-    assert by_skill[Skill.ATTRIBUTE].endswith(" fish")
+    assert by_skill[Skill.ATTRIBUTE].endswith(" Zorvo fish")
     assert by_skill[Skill.ACCESSORY].startswith("a photo of Zorvo fish w")
 
 
@@ -82,3 +82,23 @@ def test_the_seed_alone_decides(rewriter: GrammarRewriter) -> None:
 @pytest.mark.parametrize("texts", [[], [""], ["\u00a7$%"], ["x" * 5_000]])
 def test_texts_without_a_known_class_word_still_get_prompts(rewriter: GrammarRewriter, texts: list[str]) -> None:
     assert len(rewriter.propose(texts, count=4, seed=0)) == 4
+
+
+def test_a_list_may_bring_its_own_sentences() -> None:
+    plain = {"refined": "a photo of {a_name} {seen}", "recontextualisation": "a photo of {a_kind} {scene}"}
+    words = WordLists.load().model_copy(update={"templates": Templates(**plain)})
+    rewriter = GrammarRewriter(words)
+
+    texts = rewriter.refine(["orvo fish"] * 3, ["a photo of a fish on a beach"] * 3)
+    scenes = [p.text for p in rewriter.propose(texts, count=4, seed=0) if p.skill is Skill.RECONTEXTUALISATION]
+
+    assert texts == ["a photo of an orvo fish on a beach"] * 3
+    assert scenes[0].startswith("a photo of a fish ")
+
+
+def test_a_changed_colour_takes_the_place_of_the_old_one(rewriter: GrammarRewriter) -> None:
+    prompts = rewriter.propose(["a red zorvo fish in the snow"], count=40, seed=0)
+
+    changed = [prompt.text for prompt in prompts if prompt.skill is Skill.ATTRIBUTE]
+    assert changed
+    assert all(text.endswith(" zorvo fish") and " red " not in text for text in changed)

@@ -68,5 +68,11 @@ def test_articles_follow_the_first_letter() -> None:
 def test_sentences_take_the_specific_name_where_there_is_one() -> None:
     template = "a photo of {subject} {scene}"
 
-    assert fill(template, kind="owl", subject="Hooty owl", scene="in the snow") == "a photo of Hooty owl in the snow"
+    assert fill(template, kind="owl", name="Hooty", scene="in the snow") == "a photo of Hooty owl in the snow"
     assert fill(template, kind="owl", scene="in the snow") == "a photo of an owl in the snow"
+    assert fill("{a_attribute} {thing}", kind="owl", name="Hooty", attribute="orange") == "an orange Hooty owl"
+    assert fill("{a_thing}", kind="owl") == "an owl"
+
+
+def test_a_word_with_braces_stays_a_word() -> None:
+    assert fill("{name} {seen}", name="zorvo", seen="fish") == "zorvo fish"
