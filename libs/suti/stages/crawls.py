@@ -1,0 +1,76 @@
+"""Where a run's pictures come from, looked at from outside: does it exist, what is it, what does it hash to."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar, Literal
+from urllib.parse import unquote, urlsplit
+
+from suti.core.errors import InvalidArgument
+from suti.ml.model_files import file_digest
+from suti.stages.run_spec import CrawlInput
+
+CrawlFormat = Literal["warc", "img2dataset"]
+WARC_SUFFIXES = (".warc", ".warc.gz")
+TABLE_SUFFIXES = (".parquet", ".tar")
+
+
+class CrawlMissing(InvalidArgument):
+    """A run's crawl is not there, cannot be read, or is nothing that we know."""
+
+    reason: ClassVar[str] = "CRAWL_UNREADABLE"
+
+
+def look_at_crawl(url: str, crawl_format: CrawlFormat | None = None) -> CrawlInput:
+    """The crawl as a run freezes it: its format told from its name unless given, and its hash if it is one file.
+
+    What lies in an object store is taken as it is: the grouping stage says if it cannot be read.
+
+    Raises:
+        CrawlMissing: no such file or folder, not readable, or of no format that we know.
+    """
+    path = local_path(url)
+    if path is None:
+        return CrawlInput(url=url, format=crawl_format or _format_of_name(url), sha256="")
+    if not path.is_absolute():
+        raise CrawlMissing("input.url", f"{url!r} is relative, and the workers stand elsewhere: give a whole path")
+    if not path.exists():
+        raise CrawlMissing("input.url", f"no file or folder {str(path)!r}: give one that the workers see as well")
+    if not (path.is_dir() or path.is_file()):
+        raise CrawlMissing("input.url", f"{str(path)!r} is neither file nor folder: give one of them")
+    if not os.access(path, os.R_OK):
+        raise CrawlMissing("input.url", f"{str(path)!r} may not be read: give its reader the right to")
+    if path.is_dir():
+        return CrawlInput(url=str(path), format=crawl_format or _format_of_folder(path), sha256="")
+    return CrawlInput(url=str(path), format=crawl_format or _format_of_name(path.name), sha256=file_digest(path))
+
+
+def local_path(url: str) -> Path | None:
+    """The path that a URL without scheme, or a file:// one, means; None for all others."""
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    return Path(url) if not parts.scheme or "://" not in url else None
+
+
+def files_of(path: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
+    """The file itself, or the files below a folder whose names end so, sorted."""
+    found = sorted(path.rglob("*")) if path.is_dir() else [path]
+    yield from (file for file in found if file.is_file() and (file == path or file.name.lower().endswith(suffixes)))
+
+
+def _format_of_name(name: str) -> CrawlFormat:
+    lower = name.lower()
+    if lower.endswith(WARC_SUFFIXES):
+        return "warc"
+    if lower.endswith(TABLE_SUFFIXES):
+        return "img2dataset"
+    raise CrawlMissing("input.format", f"{name!r} tells no format: say warc or img2dataset")
+
+
+def _format_of_folder(folder: Path) -> CrawlFormat:
+    if next(files_of(folder, TABLE_SUFFIXES), None) is not None:
+        return "img2dataset"
+    if next(files_of(folder, WARC_SUFFIXES), None) is not None:
+        return "warc"
+    raise CrawlMissing("input.url", f"folder {str(folder)!r} has no .warc, .warc.gz, .parquet or .tar file")
