@@ -34,14 +34,14 @@ class CrawlInput(_Frozen):
 
     url: str = Field(description="Folder, file, file:// or s3:// URL of the crawl.")
     format: Literal["warc", "img2dataset"]
-    sha256: str = Field("", description="Over the input's bytes where it is one file; empty for folders.")
+    sha256: str = Field(default="", description="Over the input's bytes where it is one file; empty for folders.")
 
 
 class ModelRef(_Frozen):
     """A model by place and by content."""
 
     name: str = Field(description="A name of `suti models list`, a folder, or an open_clip / hub name.")
-    sha256: str = Field("", description="Over the model's files; empty only for names a hub resolves.")
+    sha256: str = Field(default="", description="Over the model's files; empty only for names a hub resolves.")
 
 
 class Models(_Frozen):
@@ -68,9 +68,9 @@ class RunSpec(_Frozen):
     run_id: str
     created_at: datetime
     created_by: str
-    seed: int = Field(0, ge=0, lt=2**63)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     preset: Literal["paper", "toy", "custom"] = "custom"
-    parent_run_id: str = Field("", description="Set on a replay: the run whose candidates are judged anew.")
+    parent_run_id: str = Field(default="", description="Set on a replay: the run whose candidates are judged anew.")
     overrides: dict[str, JsonValue] = Field(
         default_factory=dict, description="What the caller changed of the preset; for the record, merged already."
     )

@@ -10,16 +10,20 @@ class ApprenticeRecipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    start: Literal["base", "warmstart"] = Field("base", description="The paper starts from its base model.")
+    start: Literal["base", "warmstart"] = Field(default="base", description="The paper starts from its base model.")
     optimizer: Literal["adafactor", "adamw"] = "adafactor"
     steps: PositiveInt = 150_000
     learning_rate: PositiveFloat = 1e-4
     warmup_steps: NonNegativeInt = 0
-    batch_subjects: PositiveInt = Field(16, description="Clusters per step.")
-    targets_per_subject: PositiveInt = Field(1, description="Targets that share one encode of the demonstrations.")
+    batch_subjects: PositiveInt = Field(default=16, description="Clusters per step.")
+    targets_per_subject: PositiveInt = Field(
+        default=1, description="Targets that share one encode of the demonstrations."
+    )
     demonstrations: PositiveInt = 3
-    text_dropout: float = Field(0.1, ge=0, le=1)
-    demonstration_dropout: float = Field(0.1, ge=0, le=1)
-    ema_decay: float = Field(0.9999, ge=0, lt=1)
+    text_dropout: float = Field(default=0.1, ge=0, le=1)
+    demonstration_dropout: float = Field(default=0.1, ge=0, le=1)
+    ema_decay: float = Field(default=0.9999, ge=0, lt=1)
     checkpoint_steps: PositiveInt = 1000
-    dtype: Literal["float32", "bfloat16"] = Field("float32", description="Precision of the forward and backward pass.")
+    dtype: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="Precision of the forward and backward pass."
+    )

@@ -16,17 +16,20 @@ class ExpertRecipe(BaseModel):
     optimizer: Literal["adafactor", "adamw"] = "adafactor"
     steps: PositiveInt = 500
     learning_rate: PositiveFloat = 1e-5
-    batch_pictures: PositiveInt = Field(4, description="Pictures per step, drawn with replacement from the cluster.")
+    batch_pictures: PositiveInt = Field(
+        default=4, description="Pictures per step, drawn with replacement from the cluster."
+    )
     train_text_encoder: bool = False
     lora_rank: PositiveInt = 16
     text_dropout: float = Field(
-        0.1, ge=0, le=1, description="Share of steps without text, so that guidance stays possible."
+        default=0.1, ge=0, le=1, description="Share of steps without text, so that guidance stays possible."
     )
-    flip: bool = Field(False, description="Mirror half of the pictures.")
+    flip: bool = Field(default=False, description="Mirror half of the pictures.")
     samples_per_prompt: PositiveInt = 4
     sampling: SamplingRecipe = SamplingRecipe(guidance=30.0)
     keep_experts: Literal["none", "lora", "all"] = Field(
-        "none", description="Weights kept beside the candidates: none, adapters (method lora), or whatever was tuned."
+        default="none",
+        description="Weights kept beside the candidates: none, adapters (method lora), or whatever was tuned.",
     )
 
     @model_validator(mode="after")
