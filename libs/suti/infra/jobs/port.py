@@ -1,0 +1,124 @@
+"""The port to whatever runs jobs: local subprocesses, or Kubernetes Indexed Jobs. Both keep the same contract.
+
+Towards the process: it is told `SUTI_JOB_NAME`, `SUTI_JOB_INDEX` and `JOB_COMPLETION_INDEX` (the index), `TRACEPARENT`,
+`SUTI_PROGRESS_FILE` and `SUTI_TERMINATION_FILE`. SIGTERM means: stop at the next good place and exit 143. Its exit code
+is one of `suti.core.errors.ExitCode`: 0 done; 65 this index failed for good; 78 the whole job failed; 143 stopped,
+start again at no cost; 75 or anything else (a crash): start again, up to `attempts_per_index` times in all.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import ClassVar, Protocol
+
+from suti.core.errors import InvalidArgument, PermanentError
+
+_DNS_1123 = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+class JobNameTaken(PermanentError):
+    """There is a job of that name already, and it is another one."""
+
+    reason: ClassVar[str] = "JOB_NAME_TAKEN"
+    grpc_code = "ALREADY_EXISTS"
+
+
+class JobState(StrEnum):
+    """Where a job, or one index of it, is."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will change any more."""
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """One job: the same command for each index.
+
+    Raises:
+        InvalidArgument: a name that Kubernetes would not take, no index, or a number out of range.
+    """
+
+    name: str  # deterministic, DNS-1123 label, at most 63 characters: the same work has the same name
+    command: tuple[str, ...]
+    indexes: tuple[int, ...]  # index = shard; ascending, from 0 on where it shall run on Kubernetes
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    parallelism: int = 1  # indexes at a time
+    attempts_per_index: int = 3  # failed ones; being stopped (143) counts for nothing
+    resources: Mapping[str, str] = field(default_factory=dict[str, str])  # Kubernetes quantities: {"cpu": "2"}
+    deadline_s: float | None = None  # from the first start to the end of all indexes; then the job failed
+
+    def __post_init__(self) -> None:
+        if not _DNS_1123.fullmatch(self.name):
+            raise InvalidArgument("name", f"{self.name!r} is no DNS-1123 label: use a-z, 0-9 and -, at most 63")
+        if not self.command:
+            raise InvalidArgument("command", "is empty: name the program to run")
+        if not self.indexes or list(self.indexes) != sorted(set(self.indexes)) or self.indexes[0] < 0:
+            raise InvalidArgument("indexes", "must ascend from 0 or above, at least one: give each shard once")
+        if self.parallelism < 1 or self.attempts_per_index < 1:
+            raise InvalidArgument("parallelism, attempts_per_index", "must be at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStatus:
+    """One index of a job."""
+
+    state: JobState
+    exit_code: int | None = None  # of the last attempt that ended
+    attempts: int = 0  # started ones that were not stopped from outside
+    reason: str = ""  # the error's stable reason, or why the backend ended it
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """A job and its indexes."""
+
+    state: JobState
+    indexes: Mapping[int, IndexStatus]
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one index is, as its process said last."""
+
+    done: int
+    total: int
+    note: str = ""
+
+
+class Jobs(Protocol):
+    """What a launcher may ask of a backend. Every call is safe to repeat."""
+
+    async def start(self, spec: JobSpec) -> None:
+        """The job runs from now on, unless it ran already: the same name is never a second job.
+
+        Raises:
+            JobNameTaken: the name belongs to a job with another command or other indexes.
+        """
+        ...
+
+    async def status(self, name: str) -> JobStatus | None:
+        """Where the job is; None if there is none of that name."""
+        ...
+
+    async def cancel(self, name: str) -> None:
+        """Its processes are asked to stop, then killed; it ends as CANCELLED. No error if it ended or never was."""
+        ...
+
+    async def logs(self, name: str, index: int) -> str:
+        """What the index's attempts wrote, the last at the end; empty if nothing or no such index."""
+        ...
+
+    async def progress(self, name: str) -> Mapping[int, Progress]:
+        """How far each index is that said so."""
+        ...
