@@ -29,6 +29,20 @@ class SubjectContext:
         """Number of subjects held."""
         return int(next(iter(self.keys.values())).shape[0])
 
+    @property
+    def size_bytes(self) -> int:
+        """Memory that the keys and values take."""
+        return sum(value.numel() * value.element_size() for value in (*self.keys.values(), *self.values.values()))
+
+    @staticmethod
+    def join(parts: Sequence["SubjectContext"]) -> "SubjectContext":
+        """The subjects of all parts in order; each with as many demonstration tokens as the others."""
+        first = parts[0]
+        return SubjectContext(
+            keys={name: torch.cat([part.keys[name] for part in parts]) for name in first.keys},
+            values={name: torch.cat([part.values[name] for part in parts]) for name in first.values},
+        )
+
     def select(self, index: Sequence[int] | Tensor) -> "SubjectContext":
         """The context with its subjects picked (and repeated) by index."""
         rows = torch.as_tensor(index)
