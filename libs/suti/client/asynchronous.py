@@ -91,7 +91,9 @@ class AsyncConnection:
         """Start work that goes on in the background. Raises RemoteError."""
         return AsyncPending(self, long.start.service, await self.call(long.start), long.result)
 
-    async def pending[Result: Message](self, service: Service, name: str, result: type[Result]) -> "AsyncPending[Result]":
+    async def pending[Result: Message](
+        self, service: Service, name: str, result: type[Result]
+    ) -> "AsyncPending[Result]":
         """Work that was started earlier, perhaps by somebody else, by its operation's name. Raises RemoteError."""
         return AsyncPending(self, service, await self.call(get_operation(service, name)), result)
 

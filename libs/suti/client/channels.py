@@ -9,7 +9,14 @@ import grpc.aio
 from suti.client.options import Options
 from suti.core.errors import BadConfiguration
 
-_NEVER_TWICE = [{"service": "suti.api.generation.v1.GenerationService", "method": "DeleteSubject"}]
+_NOT_BY_GRPC = [
+    # Done twice, it would be NOT_FOUND.
+    {"service": "suti.api.generation.v1.GenerationService", "method": "DeleteSubject"},
+    # The client takes streams up again by itself, also in their middle.
+    {"service": "suti.api.generation.v1.GenerationService", "method": "GenerateStream"},
+    {"service": "suti.api.pipeline.v1.PipelineService", "method": "WatchRun"},
+    {"service": "suti.api.apprentice.v1.ApprenticeService", "method": "WatchTraining"},
+]
 _PING_TIMEOUT_MS = 10_000
 
 
@@ -79,4 +86,4 @@ def _service_config(options: Options) -> str:
         "backoffMultiplier": 2,
         "retryableStatusCodes": ["UNAVAILABLE"],
     }
-    return json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": policy}, {"name": _NEVER_TWICE}]})
+    return json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": policy}, {"name": _NOT_BY_GRPC}]})

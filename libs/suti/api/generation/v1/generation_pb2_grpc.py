@@ -85,8 +85,6 @@ class GenerationServiceServicer:
 
     def RegisterSubject(self, request, context):
         """Keeps a subject's demonstrations, so that they are decoded and encoded once. Safe to repeat with the same request_id.
-
-        Errors: DEMONSTRATION_COUNT, PICTURE_UNREADABLE, REQUEST_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -115,8 +113,6 @@ class GenerationServiceServicer:
 
     def Generate(self, request, context):
         """Draws pictures. The same request_id yields the same answer. Stops when the caller hangs up or its deadline passes.
-
-        Errors: UNKNOWN_MODEL, NO_SUBJECT, PROMPT_EMPTY, SIZE_NOT_SUPPORTED, OVERLOADED, REQUEST_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,10 +36,7 @@ class GenerationServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> GenerationServiceAsyncStub: ...
     RegisterSubject: _grpc.UnaryUnaryMultiCallable[_generation_pb2.RegisterSubjectRequest, _generation_pb2.Subject]
-    """Keeps a subject's demonstrations, so that they are decoded and encoded once. Safe to repeat with the same request_id.
-
-    Errors: DEMONSTRATION_COUNT, PICTURE_UNREADABLE, REQUEST_REUSED.
-    """
+    """Keeps a subject's demonstrations, so that they are decoded and encoded once. Safe to repeat with the same request_id."""
     GetSubject: _grpc.UnaryUnaryMultiCallable[_generation_pb2.GetSubjectRequest, _generation_pb2.Subject]
     """One subject."""
     ListSubjects: _grpc.UnaryUnaryMultiCallable[_generation_pb2.ListSubjectsRequest, _generation_pb2.ListSubjectsResponse]
@@ -47,10 +44,7 @@ class GenerationServiceStub:
     DeleteSubject: _grpc.UnaryUnaryMultiCallable[_generation_pb2.DeleteSubjectRequest, _empty_pb2.Empty]
     """Deletes a subject with its demonstrations and everything computed from them."""
     Generate: _grpc.UnaryUnaryMultiCallable[_generation_pb2.GenerateRequest, _generation_pb2.GenerateResponse]
-    """Draws pictures. The same request_id yields the same answer. Stops when the caller hangs up or its deadline passes.
-
-    Errors: UNKNOWN_MODEL, NO_SUBJECT, PROMPT_EMPTY, SIZE_NOT_SUPPORTED, OVERLOADED, REQUEST_REUSED.
-    """
+    """Draws pictures. The same request_id yields the same answer. Stops when the caller hangs up or its deadline passes."""
     GenerateStream: _grpc.UnaryStreamMultiCallable[_generation_pb2.GenerateRequest, _generation_pb2.GenerateEvent]
     """As Generate, telling how far it is. The last event is the result."""
     GenerateBatch: _grpc.UnaryUnaryMultiCallable[_generation_pb2.GenerateBatchRequest, _operations_pb2.Operation]
@@ -66,10 +60,7 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RegisterSubject: _aio.UnaryUnaryMultiCallable[_generation_pb2.RegisterSubjectRequest, _generation_pb2.Subject]  # type: ignore[assignment]
-    """Keeps a subject's demonstrations, so that they are decoded and encoded once. Safe to repeat with the same request_id.
-
-    Errors: DEMONSTRATION_COUNT, PICTURE_UNREADABLE, REQUEST_REUSED.
-    """
+    """Keeps a subject's demonstrations, so that they are decoded and encoded once. Safe to repeat with the same request_id."""
     GetSubject: _aio.UnaryUnaryMultiCallable[_generation_pb2.GetSubjectRequest, _generation_pb2.Subject]  # type: ignore[assignment]
     """One subject."""
     ListSubjects: _aio.UnaryUnaryMultiCallable[_generation_pb2.ListSubjectsRequest, _generation_pb2.ListSubjectsResponse]  # type: ignore[assignment]
@@ -77,10 +68,7 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     DeleteSubject: _aio.UnaryUnaryMultiCallable[_generation_pb2.DeleteSubjectRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes a subject with its demonstrations and everything computed from them."""
     Generate: _aio.UnaryUnaryMultiCallable[_generation_pb2.GenerateRequest, _generation_pb2.GenerateResponse]  # type: ignore[assignment]
-    """Draws pictures. The same request_id yields the same answer. Stops when the caller hangs up or its deadline passes.
-
-    Errors: UNKNOWN_MODEL, NO_SUBJECT, PROMPT_EMPTY, SIZE_NOT_SUPPORTED, OVERLOADED, REQUEST_REUSED.
-    """
+    """Draws pictures. The same request_id yields the same answer. Stops when the caller hangs up or its deadline passes."""
     GenerateStream: _aio.UnaryStreamMultiCallable[_generation_pb2.GenerateRequest, _generation_pb2.GenerateEvent]  # type: ignore[assignment]
     """As Generate, telling how far it is. The last event is the result."""
     GenerateBatch: _aio.UnaryUnaryMultiCallable[_generation_pb2.GenerateBatchRequest, _operations_pb2.Operation]  # type: ignore[assignment]
@@ -99,10 +87,7 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _generation_pb2.RegisterSubjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_generation_pb2.Subject, _abc.Awaitable[_generation_pb2.Subject]]:
-        """Keeps a subject's demonstrations, so that they are decoded and encoded once. Safe to repeat with the same request_id.
-
-        Errors: DEMONSTRATION_COUNT, PICTURE_UNREADABLE, REQUEST_REUSED.
-        """
+        """Keeps a subject's demonstrations, so that they are decoded and encoded once. Safe to repeat with the same request_id."""
 
     @_abc_1.abstractmethod
     def GetSubject(
@@ -134,10 +119,7 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _generation_pb2.GenerateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_generation_pb2.GenerateResponse, _abc.Awaitable[_generation_pb2.GenerateResponse]]:
-        """Draws pictures. The same request_id yields the same answer. Stops when the caller hangs up or its deadline passes.
-
-        Errors: UNKNOWN_MODEL, NO_SUBJECT, PROMPT_EMPTY, SIZE_NOT_SUPPORTED, OVERLOADED, REQUEST_REUSED.
-        """
+        """Draws pictures. The same request_id yields the same answer. Stops when the caller hangs up or its deadline passes."""
 
     @_abc_1.abstractmethod
     def GenerateStream(

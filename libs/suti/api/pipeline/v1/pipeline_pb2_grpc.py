@@ -108,8 +108,7 @@ class PipelineServiceServicer:
 
     def CreateRun(self, request, context):
         """Freezes a run's description and starts it. Safe to repeat with the same request_id.
-
-        Errors: UNKNOWN_MODEL, CRAWL_UNREADABLE, BAD_OVERRIDE (names the field), REQUEST_REUSED.
+        An override that does not fit is refused with the name of its field.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

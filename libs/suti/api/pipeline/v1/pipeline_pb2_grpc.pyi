@@ -35,8 +35,7 @@ class PipelineServiceStub:
     def __new__(cls, channel: _aio.Channel) -> PipelineServiceAsyncStub: ...
     CreateRun: _grpc.UnaryUnaryMultiCallable[_pipeline_pb2.CreateRunRequest, _pipeline_pb2.Run]
     """Freezes a run's description and starts it. Safe to repeat with the same request_id.
-
-    Errors: UNKNOWN_MODEL, CRAWL_UNREADABLE, BAD_OVERRIDE (names the field), REQUEST_REUSED.
+    An override that does not fit is refused with the name of its field.
     """
     GetRun: _grpc.UnaryUnaryMultiCallable[_pipeline_pb2.GetRunRequest, _pipeline_pb2.Run]
     """The run as the ledger has it now."""
@@ -72,8 +71,7 @@ class PipelineServiceAsyncStub(PipelineServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateRun: _aio.UnaryUnaryMultiCallable[_pipeline_pb2.CreateRunRequest, _pipeline_pb2.Run]  # type: ignore[assignment]
     """Freezes a run's description and starts it. Safe to repeat with the same request_id.
-
-    Errors: UNKNOWN_MODEL, CRAWL_UNREADABLE, BAD_OVERRIDE (names the field), REQUEST_REUSED.
+    An override that does not fit is refused with the name of its field.
     """
     GetRun: _aio.UnaryUnaryMultiCallable[_pipeline_pb2.GetRunRequest, _pipeline_pb2.Run]  # type: ignore[assignment]
     """The run as the ledger has it now."""
@@ -112,8 +110,7 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_pipeline_pb2.Run, _abc.Awaitable[_pipeline_pb2.Run]]:
         """Freezes a run's description and starts it. Safe to repeat with the same request_id.
-
-        Errors: UNKNOWN_MODEL, CRAWL_UNREADABLE, BAD_OVERRIDE (names the field), REQUEST_REUSED.
+        An override that does not fit is refused with the name of its field.
         """
 
     @_abc_1.abstractmethod

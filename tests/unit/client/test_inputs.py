@@ -1,0 +1,53 @@
+"""What callers hold becomes messages; what cannot is refused before anything is sent."""
+
+from pathlib import Path
+
+import pytest
+
+from suti.client.inputs import MAX_PICTURE_BYTES, demonstration, run_order, sampler
+from suti.client.requests.generation import generate_request
+from suti.client.requests.pipeline import drop_dead_letters
+from suti.core.errors import InvalidArgument
+
+
+def test_a_picture_is_read_from_a_file_or_taken_as_bytes(tmp_path: Path) -> None:
+    (tmp_path / "cat.png").write_bytes(b"png")
+
+    assert demonstration(tmp_path / "cat.png", "a cat") == demonstration(b"png", "a cat")
+
+
+@pytest.mark.parametrize("size", [0, MAX_PICTURE_BYTES + 1])
+def test_an_empty_or_huge_picture_is_refused(size: int) -> None:
+    with pytest.raises(InvalidArgument, match="shrink it first"):
+        demonstration(bytes(size))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_a_seed_out_of_range_is_refused(seed: int) -> None:
+    with pytest.raises(InvalidArgument, match="seed"):
+        run_order("crawl", seed=seed)
+    with pytest.raises(InvalidArgument, match="seed"):
+        generate_request("a cat", seed=seed)
+
+
+def test_a_name_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    with pytest.raises(InvalidArgument, match=r"ddpm, ddim, dpmsolver\+\+, unipc"):
+        sampler("euler")  # pyright: ignore[reportArgumentType] - the wrong name is the point
+
+
+def test_overrides_that_are_no_json_are_refused() -> None:
+    with pytest.raises(InvalidArgument, match="overrides"):
+        run_order("crawl", changes={"experts": {"steps": object()}})
+
+
+def test_dropping_dead_letters_needs_letters_or_a_run() -> None:
+    with pytest.raises(InvalidArgument, match="all of its letters"):
+        drop_dead_letters()
+
+
+def test_what_is_left_to_the_model_is_left_unset() -> None:
+    request = generate_request("a cat", request_id="x")
+
+    assert not request.HasField("seed")
+    assert not request.HasField("guidance")
+    assert request.WhichOneof("subject") is None
