@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 
 class GroupingRecipe(BaseModel):
-    """Pages to raw clusters (SuTI, section 4 and appendix A.1): by page URL, pages with fewer than 3 pictures dropped."""
+    """Pages to raw clusters (SuTI, section 4, appendix A.1): by page URL, pages with fewer than 3 pictures dropped."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
