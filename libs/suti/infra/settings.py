@@ -6,7 +6,9 @@ from typing import Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from suti.infra.bus.connection import Bus
 from suti.infra.rpc.security import ServerSecurity
+from suti.infra.rpc.server import RpcServer
 from suti.infra.store import Store
 
 
@@ -59,6 +61,27 @@ class ServiceSettings(BaseSettings):
             endpoint=self.store_endpoint,
             region=self.store_region,
             allow_http=self.store_allow_http,
+        )
+
+    async def connect_bus(self, name: str) -> Bus:
+        """The bus that these settings name. Raises BusUnavailable, BusRefused."""
+        return await Bus.connect(
+            self.nats_url,
+            name=name,
+            user=self.nats_user,
+            password=_revealed(self.nats_password),
+            token=_revealed(self.nats_token),
+            replicas=self.nats_replicas,
+        )
+
+    def make_server(self) -> RpcServer:
+        """A gRPC server as these settings want it, not yet started. Raises BadConfiguration."""
+        return RpcServer(
+            self.listen,
+            security=self.server_security(),
+            reflection=self.reflection,
+            max_message_bytes=self.max_message_bytes,
+            default_deadline_s=self.default_deadline_s,
         )
 
     def backoff_s(self) -> tuple[float, ...]:

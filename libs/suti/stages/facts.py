@@ -1,7 +1,7 @@
 """What the ledger says of a run, read again and again at little cost: commits never change, so each is read once."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from suti.core import keys
 from suti.core.records import Stage
@@ -38,6 +38,9 @@ class FactsReader:
                 committed={shard: commit.counts for shard, commit in commits.items()},
                 dead=frozenset(self._dropped(spec, stage)) | {one.shard for one in letters if one.stage == stage},
             )
+        if spec.parent_run_id:
+            filtering = stages[Stage.FILTERING]
+            stages[Stage.FILTERING] = replace(filtering, dead=filtering.dead | self._unjudged(spec))
         grouping = self.commits(spec, Stage.GROUPING).get(0)
         return RunFacts(
             run_id=spec.run_id,
@@ -60,6 +63,11 @@ class FactsReader:
         """Drops what is remembered of a run that has ended."""
         for key in [key for key in self._commits if key[0] == run_id]:
             del self._commits[key]
+
+    def _unjudged(self, spec: RunSpec) -> frozenset[int]:
+        """Shards whose candidates the parent never judged, so that there are no scores to judge by anew."""
+        judged = self._shards(spec.parent_run_id, Stage.FILTERING)
+        return frozenset(self.commits(spec, Stage.EXPERTS).keys() - set(judged))
 
     def _shards(self, run_id: str, stage: Stage) -> list[int]:
         return [int(name) for name in self._store.folders(keys.stage(run_id, stage)) if name.isdecimal()]

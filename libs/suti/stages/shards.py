@@ -89,9 +89,8 @@ def survey(facts: RunFacts) -> dict[Stage, Survey]:
     ready = set(range(facts.shards or 0))
     settled, expected = bool(grouping.done), set(ready)
     for stage in SHARDED:
-        one = _survey(
-            facts.of(stage), ready=ready, expected=expected, before_settled=settled, known=facts.shards is not None
-        )
+        known = facts.shards is not None
+        one = _survey(_final(facts, stage, ready), ready=ready, expected=expected, before_settled=settled, known=known)
         stages[stage] = one
         ready = {shard for shard in one.done if facts.of(stage).committed[shard].get("items_out", 0) > 0}
         expected = set(ready) if one.settled else set(ready | one.open | (expected - one.done - one.dead))

@@ -67,10 +67,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """A stage's tickets: those that nobody has yet, and those that a worker holds."""
+    """A stage's tickets: those that nobody has yet, and those that a worker holds. `idle` workers wait for one."""
 
     waiting: int
     working: int
+    idle: int = 0
 
 
 class Bus:
@@ -199,7 +200,9 @@ class Bus:
             except nats.js.errors.NotFoundError:  # no worker of this stage was ever here
                 return QueueState(waiting=await self._count(stage), working=0)
         # A ticket that is to be tried again later counts as in work, as does one whose worker just died.
-        return QueueState(waiting=consumer.num_pending or 0, working=consumer.num_ack_pending or 0)
+        return QueueState(
+            waiting=consumer.num_pending or 0, working=consumer.num_ack_pending or 0, idle=consumer.num_waiting or 0
+        )
 
     async def queue_depth(self, stage: str) -> int:
         """How many of a stage's tickets are not done: waiting or in work."""

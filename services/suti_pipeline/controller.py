@@ -1,0 +1,162 @@
+"""Keeps runs moving: compares ledger and tickets again and again, issues what is missing, ends what is over."""
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+
+from suti.core import keys
+from suti.core.errors import SutiError
+from suti.infra.bus.connection import Bus, Event
+from suti.infra.bus.tickets import ShardTicket
+from suti.infra.dead_letters import DeadLetters
+from suti.infra.store import Store
+from suti.infra.telemetry.context import working_on
+from suti.stages.facts import DeadShard, FactsReader
+from suti.stages.outcome import RunOutcome, end_run, find_outcome
+from suti.stages.run_spec import RunSpec, load_run_spec
+from suti.stages.shards import Ending, Wanted, next_tickets
+
+_SETTLE_S = 0.05  # announcements come in bursts; one look serves them all
+
+_log = logging.getLogger(__name__)
+
+
+class Controller:
+    """The runs of one store. Several replicas do no harm: tickets are unique and outcomes are written once."""
+
+    def __init__(self, store: Store, bus: Bus, *, reconcile_s: float = 1.0, reissue_s: float = 5.0) -> None:
+        self._store = store
+        self._bus = bus
+        self._reconcile_s = reconcile_s
+        self._reissue_s = reissue_s
+        self._letters = DeadLetters(store)
+        self._facts = FactsReader(store)
+        self._specs: dict[str, RunSpec] = {}
+        self._ended: set[str] = set()
+        self._issued: dict[ShardTicket, float] = {}
+        self._rung = asyncio.Event()
+        self.progress: dict[tuple[str, str, int], float] = {}  # open work, by announcements alone
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Works until `stop` is set. What cannot be done now (store or bus away) is tried again at the next look."""
+        listening = asyncio.create_task(self._listen(), name="doorbell")
+        try:
+            while not stop.is_set():
+                self._rung.clear()
+                try:
+                    await self.look()
+                except (SutiError, OSError) as error:
+                    _log.warning("cannot look after runs just now: %s", error)
+                await self._wait(stop)
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+
+    def ring(self) -> None:
+        """Look soon: something has changed."""
+        self._rung.set()
+
+    async def look(self) -> None:
+        """One look at every run that goes on."""
+        runs = await asyncio.to_thread(self._going_on)
+        if not runs:
+            return
+        dead = await asyncio.to_thread(dead_shards, self._letters)
+        for spec in runs:
+            with working_on(run_id=spec.run_id):
+                try:
+                    await self._move(spec, dead)
+                except (SutiError, OSError) as error:  # one run's trouble is not the others'
+                    _log.warning("run %s cannot be moved on just now: %s", spec.run_id, error)
+
+    async def _move(self, spec: RunSpec, dead: list[DeadShard]) -> None:
+        facts = await asyncio.to_thread(self._facts.read, spec, dead=dead)
+        answer = next_tickets(facts)
+        if isinstance(answer, Ending):
+            await self._end(spec, answer)
+            return
+        for wanted in answer:
+            await self._issue(spec.run_id, wanted)
+
+    async def _issue(self, run_id: str, wanted: Wanted) -> None:
+        ticket = ShardTicket(run_id=run_id, stage=wanted.stage.value, shard=wanted.shard)
+        now = time.monotonic()
+        if now - self._issued.get(ticket, -self._reissue_s) < self._reissue_s:
+            return
+        if await self._bus.issue(ticket):
+            _log.info("ticket for %s shard %d", ticket.stage, ticket.shard)
+        self._issued[ticket] = now
+
+    async def _end(self, spec: RunSpec, ending: Ending) -> None:
+        outcome = await asyncio.to_thread(end_run, self._store, spec, ending)
+        _log.info("run %s ended: %s %s", spec.run_id, outcome.state, outcome.message)
+        self._forget(spec.run_id)
+        with suppress(SutiError):
+            await self._bus.withdraw(spec.run_id)
+            await self._bus.announce("run-ended", run_id=spec.run_id, state=outcome.state.value)
+
+    def _going_on(self) -> list[RunSpec]:
+        """The runs without an outcome, oldest first (ULIDs sort by time)."""
+        for run_id in self._store.folders(keys.RUNS):
+            if run_id in self._ended or run_id in self._specs:
+                continue
+            if self._outcome(run_id) is not None:
+                self._ended.add(run_id)
+                continue
+            try:
+                self._specs[run_id] = load_run_spec(self._store, run_id)
+            except SutiError as error:  # being written just now, or by another version
+                _log.warning("run %s cannot be read: %s", run_id, error)
+        for run_id in [run_id for run_id in self._specs if self._outcome(run_id) is not None]:
+            self._forget(run_id)
+        return [self._specs[run_id] for run_id in sorted(self._specs)]
+
+    def _outcome(self, run_id: str) -> RunOutcome | None:
+        return find_outcome(self._store, run_id)
+
+    def _forget(self, run_id: str) -> None:
+        self._ended.add(run_id)
+        self._specs.pop(run_id, None)
+        self._facts.forget(run_id)
+        for ticket in [ticket for ticket in self._issued if ticket.run_id == run_id]:
+            del self._issued[ticket]
+        for key in [key for key in self.progress if key[0] == run_id]:
+            del self.progress[key]
+
+    async def _wait(self, stop: asyncio.Event) -> None:
+        waits = [asyncio.create_task(event.wait()) for event in (stop, self._rung)]
+        try:
+            await asyncio.wait(waits, timeout=self._reconcile_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waits:
+                task.cancel()
+        if self._rung.is_set() and not stop.is_set():
+            await asyncio.sleep(_SETTLE_S)
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async with self._bus.listen() as events:
+                    async for event in events:
+                        self._hear(event)
+            except SutiError as error:
+                _log.warning("no announcements just now: %s", error)
+            await asyncio.sleep(self._reconcile_s)
+
+    def _hear(self, event: Event) -> None:
+        if event.name != "progress":
+            self._rung.set()
+            return
+        try:
+            key = (str(event.fields["run_id"]), str(event.fields["stage"]), int(event.fields["shard"]))
+            done, total = float(event.fields["done"]), float(event.fields["total"])
+        except (KeyError, TypeError, ValueError):
+            return
+        if key[0] in self._specs and total > 0:
+            self.progress[key] = min(done / total, 1.0)
+
+
+def dead_shards(letters: DeadLetters) -> list[DeadShard]:
+    """The shards that dead letters name."""
+    return [DeadShard(letter.run_id, letter.stage, letter.shard) for letter in letters.list() if letter.run_id]

@@ -1,0 +1,188 @@
+"""The pipeline's gRPC API: translate, call, translate."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc.aio
+from google.protobuf.message import Message
+
+from suti.api.pipeline.v1 import pipeline_pb2 as pb
+from suti.api.pipeline.v1 import pipeline_pb2_grpc
+from suti.core import keys
+from suti.core.errors import InvalidArgument
+from suti.core.records import Stage
+from suti.infra.bus.connection import Bus
+from suti.infra.dead_letters import DeadLetter, DeadLetters
+from suti.infra.requests import RequestLedger
+from suti.infra.store import Store
+from suti.infra.telemetry.context import working_on
+from suti.stages.presets import PresetName
+from suti.stages.replays import ReplayOrder
+from suti.stages.run_view import RunReader, RunView
+from suti_pipeline import convert
+from suti_pipeline.controller import Controller, dead_shards
+from suti_pipeline.explain import explain
+from suti_pipeline.paging import page_of
+from suti_pipeline.runs import Runs
+
+_MIN_INTERVAL_S = 0.1
+_MAX_REASON = 1_000
+
+type Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
+    """Starts runs and explains them. All that blocks runs in threads."""
+
+    def __init__(
+        self, store: Store, bus: Bus, controller: Controller, runs: Runs, *, preset: PresetName, accelerators: int = 1
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._controller = controller
+        self._runs = runs
+        self._preset: PresetName = preset
+        self._accelerators = accelerators
+        self._reader = RunReader(store)
+        self._letters = DeadLetters(store)
+        self._requests = RequestLedger(store, "pipeline")
+
+    async def CreateRun(self, request: pb.CreateRunRequest, context: Context) -> pb.Run:  # noqa: N802 - as in the proto
+        """Freeze and start a run."""
+        order = convert.order_from_proto(request.order, created_by=request.created_by, default_preset=self._preset)
+        run_id = await asyncio.to_thread(
+            self._runs.create, order, request_id=request.request_id, body_sha256=_digest(request)
+        )
+        return await self._started(run_id)
+
+    async def ReplayFilter(self, request: pb.ReplayFilterRequest, context: Context) -> pb.Run:  # noqa: N802
+        """Judge a run's candidates anew, as a child run."""
+        limits = ("min_gain", "max_copy_similarity", "min_copy_difference")
+        order = ReplayOrder(
+            filtering={name: getattr(request, name) for name in limits if request.HasField(name)},
+            apprentice=convert.dict_from_struct(request.apprentice_overrides),
+            created_by=request.created_by or "anonymous",
+        )
+        run_id = await asyncio.to_thread(
+            self._runs.replay, request.run_id, order, request_id=request.request_id, body_sha256=_digest(request)
+        )
+        return await self._started(run_id)
+
+    async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.Run:  # noqa: N802
+        """The run as it stands."""
+        return convert.run_to_proto(await self._view(request.run_id))
+
+    async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:  # noqa: N802
+        """Runs, newest first."""
+        names = await asyncio.to_thread(self._store.folders, keys.RUNS)
+        views: list[RunView] = []
+        page = page_of(sorted(names, reverse=True), size=request.page_size, token=request.page_token)
+        for run_id in page.items:
+            if await asyncio.to_thread(self._store.exists, keys.run_spec(run_id)):
+                views.append(await self._view(run_id))
+        wanted = [view for view in views if request.state in (0, convert.state_to_proto(view.state))]
+        return pb.ListRunsResponse(
+            runs=[convert.run_to_proto(view, with_spec=False) for view in wanted], next_page_token=page.next_token
+        )
+
+    async def WatchRun(self, request: pb.WatchRunRequest, context: Context) -> AsyncIterator[pb.WatchRunResponse]:  # noqa: N802
+        """The run now and after every change, until it has ended."""
+        interval_s = max(request.interval.ToTimedelta().total_seconds() or 1.0, _MIN_INTERVAL_S)
+        told = pb.Run()
+        while True:
+            began = time.monotonic()
+            run = convert.run_to_proto(await self._view(request.run_id), with_spec=False)
+            if _but_for_time(run) != _but_for_time(told):
+                told = run
+                yield pb.WatchRunResponse(run=run)
+            if run.HasField("outcome"):
+                return
+            await asyncio.sleep(max(0.0, interval_s - (time.monotonic() - began)))
+
+    async def CancelRun(self, request: pb.CancelRunRequest, context: Context) -> pb.Run:  # noqa: N802
+        """Ask a run to stop."""
+        if len(request.reason) > _MAX_REASON:
+            raise InvalidArgument("reason", f"{len(request.reason)} characters: give {_MAX_REASON} at most")
+        if await asyncio.to_thread(self._runs.cancel, request.run_id, reason=request.reason):
+            await self._bus.announce("cancelled", run_id=request.run_id)
+            self._controller.ring()
+        return convert.run_to_proto(await self._view(request.run_id))
+
+    async def ListDeadLetters(  # noqa: N802
+        self, request: pb.ListDeadLettersRequest, context: Context
+    ) -> pb.ListDeadLettersResponse:
+        """Dead letters, newest first."""
+        stage = convert.stage_from_proto(request.stage)
+        letters = await asyncio.to_thread(self._letters.list, run_id=request.run_id or None, stage=stage)
+        page = page_of(letters, size=request.page_size, token=request.page_token)
+        return pb.ListDeadLettersResponse(
+            letters=[convert.letter_to_proto(letter) for letter in page.items], next_page_token=page.next_token
+        )
+
+    async def ReplayDeadLetters(  # noqa: N802
+        self, request: pb.ReplayDeadLettersRequest, context: Context
+    ) -> pb.ReplayDeadLettersResponse:
+        """Put dead letters back into their queues."""
+        body = _digest(request)
+        done = await asyncio.to_thread(self._requests.find, request.request_id, body_sha256=body)
+        if done is not None:
+            return pb.ReplayDeadLettersResponse.FromString(done)
+        letters = await self._chosen(request.choice)
+        for letter in letters:
+            await self._letters.replay(self._bus, letter.letter_id)
+        answer = pb.ReplayDeadLettersResponse(letter_ids=[letter.letter_id for letter in letters])
+        standing = await asyncio.to_thread(
+            self._requests.record, request.request_id, body, answer.SerializeToString(deterministic=True)
+        )
+        return pb.ReplayDeadLettersResponse.FromString(standing)
+
+    async def DropDeadLetters(  # noqa: N802
+        self, request: pb.DropDeadLettersRequest, context: Context
+    ) -> pb.DropDeadLettersResponse:
+        """Forget dead letters; their runs go on without the shards."""
+        letters = await self._chosen(request.choice)
+        for letter in letters:
+            await asyncio.to_thread(self._runs.bury, letter)
+        self._controller.ring()
+        return pb.DropDeadLettersResponse(letter_ids=[letter.letter_id for letter in letters])
+
+    async def ExplainRun(self, request: pb.ExplainRunRequest, context: Context) -> pb.ExplainRunResponse:  # noqa: N802
+        """What each stage waits for."""
+        queues = {stage: await self._bus.queue_state(stage) for stage in Stage}
+        letters = await asyncio.to_thread(self._letters.list, run_id=request.run_id)
+        view = await self._view(request.run_id)
+        return explain(view, queues, letters)
+
+    async def _started(self, run_id: str) -> pb.Run:
+        self._controller.ring()
+        with working_on(run_id=run_id):
+            return convert.run_to_proto(await self._view(run_id))
+
+    async def _view(self, run_id: str) -> RunView:
+        def read() -> RunView:
+            return self._reader.view(run_id, dead=dead_shards(self._letters), work=self._controller.progress)
+
+        return await asyncio.to_thread(read)
+
+    async def _chosen(self, choice: pb.DeadLetterChoice) -> list[DeadLetter]:
+        if choice.letter_ids:
+            return [await asyncio.to_thread(self._letters.get, name) for name in choice.letter_ids]
+        if not choice.run_id:
+            raise InvalidArgument("choice", "neither letters nor a run: name letters, or a run to mean all of its own")
+        return await asyncio.to_thread(self._letters.list, run_id=choice.run_id)
+
+
+def _digest(request: Message) -> str:
+    return hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
+
+
+def _but_for_time(run: pb.Run) -> bytes:
+    """The run without what changes by itself as time goes by."""
+    copy = pb.Run()
+    copy.CopyFrom(run)
+    for stage in copy.stages:
+        stage.ClearField("elapsed")
+    return copy.SerializeToString(deterministic=True)

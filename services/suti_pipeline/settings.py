@@ -1,0 +1,24 @@
+"""What the pipeline service is told."""
+
+from typing import Literal
+
+from pydantic import AliasChoices, Field, PositiveFloat, PositiveInt
+from pydantic_settings import SettingsConfigDict
+
+from suti.infra.settings import ServiceSettings
+
+
+class PipelineSettings(ServiceSettings):
+    """Read once in `__main__`, from the environment (`SUTI_PIPELINE_...`)."""
+
+    model_config = SettingsConfigDict(env_prefix="SUTI_PIPELINE_", frozen=True, env_ignore_empty=True)
+
+    models_path: str = Field(
+        "",
+        validation_alias=AliasChoices("SUTI_PIPELINE_MODELS_PATH", "SUTI_MODELS_PATH"),
+        description="Folders with models, separated as PATH is.",
+    )
+    preset: Literal["paper", "toy"] = Field("toy", description="For orders that name none.")
+    reconcile_s: PositiveFloat = Field(1.0, description="Longest time between two looks at the ledger.")
+    reissue_s: PositiveFloat = Field(5.0, description="A ticket that is still wanted is issued again after this time.")
+    accelerators: PositiveInt = Field(1, description="Pods that work on experts at once; for plans.")
