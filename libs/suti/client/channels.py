@@ -20,10 +20,10 @@ _NOT_BY_GRPC = [
 _PING_TIMEOUT_MS = 10_000
 
 
-class PlaintextRefused(BadConfiguration):
+class CallInPlaintext(BadConfiguration):
     """A call would leave this machine unencrypted without anybody having asked for that."""
 
-    reason = "PLAINTEXT_REFUSED"
+    reason = "CALL_IN_PLAINTEXT"
 
 
 def open_channel(address: str, options: Options) -> grpc.Channel:
@@ -46,7 +46,7 @@ def _credentials(address: str, options: Options) -> grpc.ChannelCredentials | No
         return grpc.ssl_channel_credentials(tls.roots, tls.key, tls.chain)
     if options.allow_plaintext or _is_here(address):
         return None
-    raise PlaintextRefused(
+    raise CallInPlaintext(
         f"{address} is another machine: set Options(tls=Tls()), or allow_plaintext=True to go without"
     )
 

@@ -1,10 +1,12 @@
 """What a service refused, as Suti's own errors again: the reason that the server gave, and whether a retry helps."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Protocol, cast
 
 import grpc
+from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 
@@ -51,7 +53,10 @@ def error_from_rpc(error: grpc.RpcError, *, called: str) -> RemoteError:
     """The error that the server raised, as far as the status tells. `called` names service, address and method."""
     failed = cast("_Failed", error)
     packed = dict(failed.trailing_metadata() or ()).get(_DETAILS)
-    status = status_pb2.Status.FromString(packed) if isinstance(packed, bytes) else status_pb2.Status()
+    status = status_pb2.Status()
+    if isinstance(packed, bytes):
+        with suppress(DecodeError):  # details of somebody else's making: code and message must do
+            status.ParseFromString(packed)
     return _error(failed.code(), failed.details() or "", status, called=called)
 
 

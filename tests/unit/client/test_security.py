@@ -9,14 +9,14 @@ import pytest
 
 from suti.api.pipeline.v1 import pipeline_pb2_grpc
 from suti.client import Options, Suti, Tls
-from suti.client.channels import PlaintextRefused
+from suti.client.channels import CallInPlaintext
 from suti.client.errors import RemoteTrouble
 from tests.unit.client.conftest import QUICK, RUN, Backstage, Pipeline
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1:80", "suti.example:443", "[2001:db8::1]:80"])
 def test_plaintext_to_another_machine_is_refused(address: str) -> None:
-    with Suti(address) as suti, pytest.raises(PlaintextRefused, match="allow_plaintext"):
+    with Suti(address) as suti, pytest.raises(CallInPlaintext, match="allow_plaintext"):
         suti.get_run(RUN)
 
 

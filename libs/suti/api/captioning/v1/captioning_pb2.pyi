@@ -58,7 +58,7 @@ class CaptionPicturesRequest(_message.Message):
     OVERRIDES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def pictures(self) -> _containers.RepeatedCompositeFieldContainer[Global___CaptionPictureInput]:
-        """1 to 32 pictures."""
+        """1 to 32 pictures; all together: at most 15 MiB."""
 
     @_builtins.property
     def overrides(self) -> _struct_pb2.Struct:

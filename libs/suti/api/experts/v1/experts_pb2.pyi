@@ -44,7 +44,7 @@ class TuneExpertRequest(_message.Message):
     """Who asks, for the record. Unset: the user of the token."""
     @_builtins.property
     def demonstrations(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Demonstration]:
-        """1 to 10 demonstrations of one subject. All their pictures inline together: at most 32 MiB."""
+        """1 to 10 demonstrations of one subject. All their pictures inline together: at most 15 MiB."""
 
     @_builtins.property
     def prompts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

@@ -64,7 +64,7 @@ class ScoreCandidatesRequest(_message.Message):
 
     @_builtins.property
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___CandidateInput]:
-        """1 to 64 candidates."""
+        """1 to 64 candidates; all pictures together: at most 15 MiB."""
 
     @_builtins.property
     def clip(self) -> _types_pb2.ModelRef:

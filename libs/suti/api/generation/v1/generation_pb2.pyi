@@ -85,7 +85,7 @@ class RegisterSubjectRequest(_message.Message):
     """Who asks, for the record. Unset: the user of the token."""
     @_builtins.property
     def demonstrations(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Demonstration]:
-        """1 to 10 demonstrations of one subject; 3 to 5 work best. All pictures together: at most 32 MiB."""
+        """1 to 10 demonstrations of one subject; 3 to 5 work best. All pictures together: at most 15 MiB."""
 
     def __init__(
         self,
@@ -214,7 +214,7 @@ class Demonstrations(_message.Message):
     DEMONSTRATIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def demonstrations(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Demonstration]:
-        """1 to 10, of one subject. All pictures together: at most 32 MiB."""
+        """1 to 10, of one subject. All pictures together: at most 15 MiB."""
 
     def __init__(
         self,
@@ -553,7 +553,7 @@ class GenerateBatchRequest(_message.Message):
     """Who asks, for the record. Unset: the user of the token."""
     @_builtins.property
     def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___GenerateRequest]:
-        """1 to 1,000 requests, each with a request_id of its own. All together at most 32 MiB: use registered subjects."""
+        """1 to 1,000 requests, each with a request_id of its own. All together at most 15 MiB: use registered subjects."""
 
     def __init__(
         self,
