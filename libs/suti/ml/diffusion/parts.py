@@ -52,13 +52,15 @@ def load_part(folder: Path, model_class: Any) -> nn.Module:
     options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "output_loading_info": True}
     if not _has_plain_weights(folder):
         options["variant"] = "fp16"
+    if str(model_class.__module__).startswith("transformers."):
+        options["ignore_mismatched_sizes"] = True  # told by `info`, and then refused by us with the tensor's name
     try:
         with quiet():
             loaded, info = model_class.from_pretrained(folder, torch_dtype=torch.float32, **options)
     except _READING as error:
         raise ModelInvalid(f"{folder} cannot be loaded ({_first_line(error)}): copy or convert it anew") from error
     _check(folder, loaded, cast("dict[str, Any]", info))
-    return cast("nn.Module", loaded)
+    return _own(cast("nn.Module", loaded))
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -106,6 +108,17 @@ def quiet() -> Generator[None]:
     finally:
         if showed_bars:
             logging.enable_progress_bar()
+
+
+def _own(model: nn.Module) -> nn.Module:
+    """The model with its weights in memory of its own instead of the mapped file.
+
+    In a file tensors lie at any address, and kernels round otherwise at an address that is not aligned: the same
+    weights would answer with other bits after they were saved anew.
+    """
+    for weight in [*model.parameters(), *model.buffers()]:
+        weight.data = weight.data.clone()
+    return model
 
 
 def _first_line(error: BaseException) -> str:
