@@ -50,7 +50,7 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
         self._letters = DeadLetters(store)
         self._requests = RequestLedger(store, "pipeline")
 
-    async def CreateRun(self, request: pb.CreateRunRequest, context: Context) -> pb.Run:  # noqa: N802 - as in the proto
+    async def CreateRun(self, request: pb.CreateRunRequest, context: Context) -> pb.Run:
         """Freeze and start a run."""
         order = convert.order_from_proto(request.order, created_by=request.created_by, default_preset=self._preset)
         run_id = await asyncio.to_thread(
@@ -58,7 +58,7 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
         )
         return await self._started(run_id)
 
-    async def ReplayFilter(self, request: pb.ReplayFilterRequest, context: Context) -> pb.Run:  # noqa: N802
+    async def ReplayFilter(self, request: pb.ReplayFilterRequest, context: Context) -> pb.Run:
         """Judge a run's candidates anew, as a child run."""
         limits = ("min_gain", "max_copy_similarity", "min_copy_difference")
         order = ReplayOrder(
@@ -71,11 +71,11 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
         )
         return await self._started(run_id)
 
-    async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.Run:  # noqa: N802
+    async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.Run:
         """The run as it stands."""
         return convert.run_to_proto(await self._view(request.run_id))
 
-    async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:  # noqa: N802
+    async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
         """Runs, newest first."""
         names = await asyncio.to_thread(self._store.folders, keys.RUNS)
         views: list[RunView] = []
@@ -88,7 +88,7 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
             runs=[convert.run_to_proto(view, with_spec=False) for view in wanted], next_page_token=page.next_token
         )
 
-    async def WatchRun(self, request: pb.WatchRunRequest, context: Context) -> AsyncIterator[pb.WatchRunResponse]:  # noqa: N802
+    async def WatchRun(self, request: pb.WatchRunRequest, context: Context) -> AsyncIterator[pb.WatchRunResponse]:
         """The run now and after every change, until it has ended."""
         interval_s = max(request.interval.ToTimedelta().total_seconds() or 1.0, _MIN_INTERVAL_S)
         told = pb.Run()
@@ -102,7 +102,7 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
                 return
             await asyncio.sleep(max(0.0, interval_s - (time.monotonic() - began)))
 
-    async def CancelRun(self, request: pb.CancelRunRequest, context: Context) -> pb.Run:  # noqa: N802
+    async def CancelRun(self, request: pb.CancelRunRequest, context: Context) -> pb.Run:
         """Ask a run to stop."""
         if len(request.reason) > _MAX_REASON:
             raise InvalidArgument("reason", f"{len(request.reason)} characters: give {_MAX_REASON} at most")
@@ -111,9 +111,7 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
             self._controller.ring()
         return convert.run_to_proto(await self._view(request.run_id))
 
-    async def ListDeadLetters(  # noqa: N802
-        self, request: pb.ListDeadLettersRequest, context: Context
-    ) -> pb.ListDeadLettersResponse:
+    async def ListDeadLetters(self, request: pb.ListDeadLettersRequest, context: Context) -> pb.ListDeadLettersResponse:
         """Dead letters, newest first."""
         stage = convert.stage_from_proto(request.stage)
         letters = await asyncio.to_thread(self._letters.list, run_id=request.run_id or None, stage=stage)
@@ -122,7 +120,7 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
             letters=[convert.letter_to_proto(letter) for letter in page.items], next_page_token=page.next_token
         )
 
-    async def ReplayDeadLetters(  # noqa: N802
+    async def ReplayDeadLetters(
         self, request: pb.ReplayDeadLettersRequest, context: Context
     ) -> pb.ReplayDeadLettersResponse:
         """Put dead letters back into their queues."""
@@ -139,9 +137,7 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
         )
         return pb.ReplayDeadLettersResponse.FromString(standing)
 
-    async def DropDeadLetters(  # noqa: N802
-        self, request: pb.DropDeadLettersRequest, context: Context
-    ) -> pb.DropDeadLettersResponse:
+    async def DropDeadLetters(self, request: pb.DropDeadLettersRequest, context: Context) -> pb.DropDeadLettersResponse:
         """Forget dead letters; their runs go on without the shards."""
         letters = await self._chosen(request.choice)
         for letter in letters:
@@ -149,7 +145,7 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
         self._controller.ring()
         return pb.DropDeadLettersResponse(letter_ids=[letter.letter_id for letter in letters])
 
-    async def ExplainRun(self, request: pb.ExplainRunRequest, context: Context) -> pb.ExplainRunResponse:  # noqa: N802
+    async def ExplainRun(self, request: pb.ExplainRunRequest, context: Context) -> pb.ExplainRunResponse:
         """What each stage waits for."""
         queues = {stage: await self._bus.queue_state(stage) for stage in Stage}
         letters = await asyncio.to_thread(self._letters.list, run_id=request.run_id)

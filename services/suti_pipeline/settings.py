@@ -14,11 +14,13 @@ class PipelineSettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="SUTI_PIPELINE_", frozen=True, env_ignore_empty=True)
 
     models_path: str = Field(
-        "",
+        default="",
         validation_alias=AliasChoices("SUTI_PIPELINE_MODELS_PATH", "SUTI_MODELS_PATH"),
         description="Folders with models, separated as PATH is.",
     )
-    preset: Literal["paper", "toy"] = Field("toy", description="For orders that name none.")
-    reconcile_s: PositiveFloat = Field(1.0, description="Longest time between two looks at the ledger.")
-    reissue_s: PositiveFloat = Field(5.0, description="A ticket that is still wanted is issued again after this time.")
-    accelerators: PositiveInt = Field(1, description="Pods that work on experts at once; for plans.")
+    preset: Literal["paper", "toy"] = Field(default="toy", description="For orders that name none.")
+    reconcile_s: PositiveFloat = Field(default=1.0, description="Longest time between two looks at the ledger.")
+    reissue_s: PositiveFloat = Field(
+        default=5.0, description="A ticket that is still wanted is issued again after this time."
+    )
+    accelerators: PositiveInt = Field(default=1, description="Pods that work on experts at once; for plans.")

@@ -20,37 +20,45 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
 
-    listen: str = Field("127.0.0.1:0", description="host:port of the gRPC server; port 0 takes a free one.")
-    port_file: Path | None = Field(None, description="Where to write the host:port that is listened on.")
-    nats_url: str = Field("nats://127.0.0.1:4222", description="NATS servers, separated by commas.")
+    listen: str = Field(default="127.0.0.1:0", description="host:port of the gRPC server; port 0 takes a free one.")
+    port_file: Path | None = Field(default=None, description="Where to write the host:port that is listened on.")
+    nats_url: str = Field(default="nats://127.0.0.1:4222", description="NATS servers, separated by commas.")
     nats_user: str | None = None
     nats_password: SecretStr | None = None
     nats_token: SecretStr | None = None
-    nats_replicas: PositiveInt = Field(1, description="Servers that keep each ticket.")
-    store_url: str = Field("file:///var/lib/suti/store", description="file:///folder or s3://bucket/prefix.")
-    store_endpoint: str | None = Field(None, description="S3 endpoint; unset for AWS.")
+    nats_replicas: PositiveInt = Field(default=1, description="Servers that keep each ticket.")
+    store_url: str = Field(default="file:///var/lib/suti/store", description="file:///folder or s3://bucket/prefix.")
+    store_endpoint: str | None = Field(default=None, description="S3 endpoint; unset for AWS.")
     store_region: str | None = None
     store_access_key: SecretStr | None = None
     store_secret_key: SecretStr | None = None
-    store_allow_http: bool = Field(False, description="S3 without TLS: loopback or a trusted network alone.")
-    drain_s: PositiveFloat = Field(25.0, description="Seconds from SIGTERM to exit; below the pod's grace period.")
-    default_deadline_s: PositiveFloat = Field(60.0, description="For calls that come without a deadline.")
-    max_message_bytes: PositiveInt = Field(16 * 2**20, description="Largest gRPC message, each way.")
-    reflection: bool = Field(True, description="Whether the API describes itself to who asks (grpcurl).")
-    allow_plaintext: bool = Field(False, description="Listen without TLS on other addresses than loopback.")
+    store_allow_http: bool = Field(default=False, description="S3 without TLS: loopback or a trusted network alone.")
+    drain_s: PositiveFloat = Field(
+        default=25.0, description="Seconds from SIGTERM to exit; below the pod's grace period."
+    )
+    default_deadline_s: PositiveFloat = Field(default=60.0, description="For calls that come without a deadline.")
+    max_message_bytes: PositiveInt = Field(default=16 * 2**20, description="Largest gRPC message, each way.")
+    reflection: bool = Field(default=True, description="Whether the API describes itself to who asks (grpcurl).")
+    allow_plaintext: bool = Field(default=False, description="Listen without TLS on other addresses than loopback.")
     tls_certificate: Path | None = None
     tls_key: Path | None = None
-    tls_client_ca: Path | None = Field(None, description="Clients must show a certificate of this authority (mTLS).")
-    tokens: SecretStr | None = Field(None, description="Bearer tokens that may call, separated by commas.")
-    otlp_endpoint: str | None = Field(None, description="OTLP gRPC collector; unset: spans go to telemetry_folder.")
-    telemetry_folder: Path | None = Field(None, description="Where spans are written, a file per process.")
-    prometheus_port: int | None = Field(None, ge=0, le=65535, description="Port of /metrics; unset: none.")
+    tls_client_ca: Path | None = Field(
+        default=None, description="Clients must show a certificate of this authority (mTLS)."
+    )
+    tokens: SecretStr | None = Field(default=None, description="Bearer tokens that may call, separated by commas.")
+    otlp_endpoint: str | None = Field(
+        default=None, description="OTLP gRPC collector; unset: spans go to telemetry_folder."
+    )
+    telemetry_folder: Path | None = Field(default=None, description="Where spans are written, a file per process.")
+    prometheus_port: int | None = Field(default=None, ge=0, le=65535, description="Port of /metrics; unset: none.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    log_json: bool | None = Field(None, description="Unset: JSON unless stderr is a terminal.")
+    log_json: bool | None = Field(default=None, description="Unset: JSON unless stderr is a terminal.")
     torch_threads: PositiveInt = 1
-    ack_wait_s: PositiveFloat = Field(30.0, description="A ticket whose worker was silent so long goes to another.")
-    max_deliveries: PositiveInt = Field(5, description="After so many failures a ticket is a dead letter.")
-    retry_s: NonNegativeFloat = Field(1.0, description="Wait before the first retry; later ones wait longer.")
+    ack_wait_s: PositiveFloat = Field(
+        default=30.0, description="A ticket whose worker was silent so long goes to another."
+    )
+    max_deliveries: PositiveInt = Field(default=5, description="After so many failures a ticket is a dead letter.")
+    retry_s: NonNegativeFloat = Field(default=1.0, description="Wait before the first retry; later ones wait longer.")
 
     def open_store(self) -> Store:
         """The store that these settings name. Raises BadStoreUrl."""

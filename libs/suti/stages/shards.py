@@ -114,6 +114,12 @@ def next_tickets(facts: RunFacts) -> Sequence[Wanted] | Ending:
     return [Wanted(stage, shard) for stage, one in reversed(stages.items()) for shard in sorted(one.open)]
 
 
+def _final(facts: RunFacts, stage: Stage, ready: set[int]) -> StageFacts:
+    """The stage's facts; what an inherited stage has no commit of will never come."""
+    own = facts.of(stage)
+    return StageFacts(own.committed, frozenset(ready)) if stage in facts.inherited else own
+
+
 def _survey(facts: StageFacts, *, ready: set[int], expected: set[int], before_settled: bool, known: bool) -> Survey:
     done = ready & facts.committed.keys()
     dead = (ready & facts.dead) - done
