@@ -1,16 +1,16 @@
 """Where shapes become pixels: a batch of pictures with a frame of its own in each, painted from back to front.
 
-Legend: N pictures, 3 channels, H height, W width.
+Legend: N pictures, C channels (red, green, blue), H height, W width.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-Paint = tuple[float, float, float] | Tensor  # one for all, (N, 3) or (N, 3, H, W)
+Paint = tuple[float, float, float] | Tensor  # one for all, (N, 3) or (N, C, H, W)
 INK = (0.15, 0.12, 0.20)
 
 
@@ -18,7 +18,7 @@ INK = (0.15, 0.12, 0.20)
 class Canvas:
     """Pictures in [0, 1] and, for every pixel, where it lies in the subject's own frame (y downwards)."""
 
-    pixels_N3HW: Tensor
+    pixels_NCHW: Tensor
     x: Tensor  # (N, H, W)
     y: Tensor  # (N, H, W)
     pixel: Tensor  # (N, 1, 1): the size of a pixel in the subject's frame
@@ -34,7 +34,7 @@ class Canvas:
         self._blend((0.5 - level).clamp_(0, 1), (colour * self.shade).clamp_(0, 1) if shaded else colour)
 
     @contextmanager
-    def only(self, chosen: Sequence[bool]) -> "Iterator[Canvas | None]":
+    def only(self, chosen: Sequence[bool]) -> "Generator[Canvas | None]":
         """A canvas of some of the pictures, put back on leaving; none where nothing is chosen."""
         index = [row for row, wanted in enumerate(chosen) if wanted]
         if not index:
@@ -43,12 +43,12 @@ class Canvas:
             yield self
         else:
             rows = torch.tensor(index)
-            part = Canvas(self.pixels_N3HW[rows], self.x[rows], self.y[rows], self.pixel[rows], self.shade[rows])
+            part = Canvas(self.pixels_NCHW[rows], self.x[rows], self.y[rows], self.pixel[rows], self.shade[rows])
             yield part
-            self.pixels_N3HW[rows] = part.pixels_N3HW
+            self.pixels_NCHW[rows] = part.pixels_NCHW
 
     def _blend(self, cover: Tensor, colour: Tensor) -> None:
-        self.pixels_N3HW.lerp_(colour.expand_as(self.pixels_N3HW), cover[:, None].expand_as(self.pixels_N3HW))
+        self.pixels_NCHW.lerp_(colour.expand_as(self.pixels_NCHW), cover[:, None].expand_as(self.pixels_NCHW))
 
     def _colour(self, paint: Paint) -> Tensor:
         if isinstance(paint, tuple):

@@ -1,6 +1,6 @@
 """What a kind's drawing needs to know: the canvas, the traits of each picture, and where things are attached.
 
-Legend: N pictures, 3 channels, H height, W width.
+Legend: N pictures, C channels (red, green, blue), H height, W width.
 """
 
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ class Figure:
         return torch.where(round_N, shapes.ellipse(x, y, half_x * 1.06, half_y * 1.06), boxed)
 
     def patterned(self, centre: tuple[float, float]) -> Tensor:
-        """The body's paint: its colour with the pattern in the second colour. Shape: (N, 3, H, W)."""
+        """The body's paint: its colour with the pattern in the second colour. Shape: (N, C, H, W)."""
         x, y = self.canvas.x - centre[0], self.canvas.y - centre[1]
         soft = self.canvas.pixel
         mask_NHW = torch.zeros_like(x)

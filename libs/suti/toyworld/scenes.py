@@ -1,16 +1,18 @@
 """Where a subject is seen: a dozen backgrounds, the same for every picture of a size, so drawn once and kept.
 
-Legend: 3 channels, H height, W width. Coordinates run from 0 to 1, y downwards.
+Legend: C channels, H height, W width. Coordinates run from 0 to 1, y downwards.
 """
 
 import math
 from functools import cache
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from suti.toyworld import words
 
+FLOATING: Final = frozenset({"space", "sea"})  # where there is nothing to throw a shadow on
 _Colour = tuple[float, float, float]
 
 
