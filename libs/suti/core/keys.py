@@ -5,8 +5,10 @@ SUBJECTS = "subjects/"
 MODELS = "models/"
 DEAD_LETTERS = "dead/"
 REQUESTS = "requests/"
+DRAWN = "drawn/"
 OPERATIONS = "operations/"
 TOMBSTONES = "tombstones.json"
+PROMOTED_MODEL = "models/promoted.json"  # the apprentice that draws when a request names no model
 
 
 def run_spec(run_id: str) -> str:
@@ -67,6 +69,11 @@ def dead_letter(letter_id: str) -> str:
 def request(service: str, request_id: str) -> str:
     """What a service answered to a request id."""
     return f"{REQUESTS}{service}/{request_id}.json"
+
+
+def drawn(request_id: str, name: str) -> str:
+    """What was drawn for a request: its record, and pictures too large for the answer."""
+    return f"{DRAWN}{request_id}/{name}"
 
 
 def operation(operation_id: str) -> str:

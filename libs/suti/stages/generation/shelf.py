@@ -1,0 +1,251 @@
+"""The models that requests may name: folders on this machine, and apprentices that runs trained, in the store."""
+
+import json
+import shutil
+import tempfile
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from threading import Lock
+from typing import Any, cast
+
+import torch
+from pydantic import ValidationError
+
+from suti.core import keys
+from suti.core.records import Stage
+from suti.infra.ledger import Commit, Ledger, Part
+from suti.infra.store import BadKey, ObjectMissing, Store
+from suti.ml.diffusion.recipe import SamplingRecipe
+from suti.ml.model_files import ModelInvalid, resolve
+from suti.ml.subject.files import SubjectModel, load_subject_model
+from suti.stages.model_catalogue import ModelCatalogue, UnknownModel
+from suti.stages.outcome import weights_sha256
+from suti.stages.run_spec import load_run_spec
+
+SAMPLING_FILE = "sampling.json"  # how a model likes to draw, beside its weights
+FALLBACK_SAMPLING = SamplingRecipe(sampler="dpmsolver++", steps=30, guidance=5.0)
+
+_RUN_MODELS = "runs/"
+_INDEX = "model_index.json"  # at the root of a model that draws
+_SUBJECT = "subject/config.json"  # of one that looks at demonstrations
+
+
+class ModelKind(StrEnum):
+    """What a model is for."""
+
+    BASE = "base"
+    WARMSTART = "warmstart"
+    APPRENTICE = "apprentice"
+    SUPER_RESOLUTION = "super-resolution"
+    CLIP = "clip"
+
+
+DRAWING = frozenset({ModelKind.BASE, ModelKind.WARMSTART, ModelKind.APPRENTICE})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelEntry:
+    """A model that can be named."""
+
+    name: str
+    kind: ModelKind
+    sha256: str
+    size_px: int = 0  # 0 for models that draw nothing
+    description: str = ""
+    run_id: str = ""
+    promoted: bool = False
+    sampling: SamplingRecipe = FALLBACK_SAMPLING
+
+    @property
+    def sees_subjects(self) -> bool:
+        """Whether it looks at demonstrations."""
+        return self.kind in {ModelKind.WARMSTART, ModelKind.APPRENTICE}
+
+
+class ModelShelf:
+    """Finds models by name and keeps the last few loaded. Safe between threads; a load blocks others."""
+
+    def __init__(
+        self,
+        store: Store,
+        catalogue: ModelCatalogue,
+        *,
+        cache: Path,
+        keep: int = 3,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self._store = store
+        self._catalogue = catalogue
+        self._cache = cache  # where apprentices from the store are unpacked
+        self._keep = keep
+        self._device = device
+        self._dtype = dtype
+        self._loaded: OrderedDict[str, SubjectModel] = OrderedDict()
+        self._lock = Lock()
+
+    def entries(self) -> list[ModelEntry]:
+        """All models, the promoted one first, then by name; folders that are none are left out."""
+        names = {
+            folder.name
+            for place in self._catalogue.search
+            if place.is_dir()
+            for folder in place.iterdir()
+            if folder.is_dir() and not folder.name.startswith(".")
+        }
+        found: list[ModelEntry] = []
+        promoted = self.promoted()
+        for name in (*names, *(f"{_RUN_MODELS}{run_id}" for run_id in self._trained_runs())):
+            try:
+                found.append(replace(self._find(name), promoted=name == promoted))
+            except (UnknownModel, ModelInvalid):
+                continue
+        return sorted(found, key=lambda entry: (not entry.promoted, entry.name))
+
+    def promoted(self) -> str:
+        """The name of the promoted apprentice, empty if nobody promoted one."""
+        try:
+            record: dict[str, Any] = json.loads(self._store.get(keys.PROMOTED_MODEL))
+        except ObjectMissing:
+            return ""
+        return f"{_RUN_MODELS}{record['run_id']}"
+
+    def find(self, name: str) -> ModelEntry:
+        """The model that draws under that name; no name means the promoted apprentice.
+
+        Raises:
+            UnknownModel: there is none, or it draws nothing.
+            ModelInvalid: its folder lacks a file.
+        """
+        promoted = self.promoted()
+        if not name and not promoted:
+            raise UnknownModel("model", "none is promoted: name one of `suti models list`, or promote an apprentice")
+        entry = self._find(name or promoted)
+        if entry.kind not in DRAWING:
+            raise UnknownModel("model", f"{entry.name!r} is of kind {entry.kind}: name one that draws")
+        return replace(entry, promoted=entry.name == promoted)
+
+    def load(self, entry: ModelEntry) -> SubjectModel:
+        """The model, ready to draw.
+
+        Raises:
+            ModelInvalid, ModelUnsafe, SubjectWeightsInvalid: its files are not what they should be.
+        """
+        with self._lock:
+            if entry.sha256 not in self._loaded:
+                model = load_subject_model(self._folder(entry), device=self._device, dtype=self._dtype)
+                model.base.unet.eval()
+                model.network.eval().requires_grad_(False)
+                self._loaded[entry.sha256] = model
+                while len(self._loaded) > self._keep:
+                    self._loaded.popitem(last=False)
+            self._loaded.move_to_end(entry.sha256)
+            return self._loaded[entry.sha256]
+
+    def _find(self, name: str) -> ModelEntry:
+        if name.startswith(_RUN_MODELS):
+            return self._of_run(name.removeprefix(_RUN_MODELS))
+        reference = self._catalogue.find("model", name)
+        return _of_folder(name, reference.sha256, self._place(name))
+
+    def _of_run(self, run_id: str) -> ModelEntry:
+        commit = self._commit(run_id)
+        if commit is None:
+            raise UnknownModel("model", f"run {run_id[:64]!r} has no apprentice yet: see `suti run list`")
+        files = {name: part for name, part in _model_files(commit).items() if name.endswith("config.json")}
+        ledger = Ledger(self._store, run_id)
+        return ModelEntry(
+            name=f"{_RUN_MODELS}{run_id}",
+            kind=ModelKind.APPRENTICE,
+            sha256=weights_sha256(commit),
+            size_px=_size_px(lambda name: json.loads(ledger.read(files[name])) if name in files else None),
+            description=f"apprentice of {commit.counts.get('items_in', 0)} examples",
+            run_id=run_id,
+            sampling=load_run_spec(self._store, run_id).generation,
+        )
+
+    def _commit(self, run_id: str) -> Commit | None:
+        try:
+            return Ledger(self._store, run_id).find(Stage.APPRENTICE, 0)
+        except BadKey:  # no run could have such a name
+            return None
+
+    def _trained_runs(self) -> list[str]:
+        runs = self._store.folders(keys.RUNS)
+        return [run_id for run_id in runs if self._store.exists(keys.commit(run_id, Stage.APPRENTICE, 0))]
+
+    def _folder(self, entry: ModelEntry) -> Path:
+        return self._unpacked(entry) if entry.run_id else self._place(entry.name)
+
+    def _place(self, name: str) -> Path:
+        return resolve(name, self._catalogue.search)
+
+    def _unpacked(self, entry: ModelEntry) -> Path:
+        """The apprentice's folder on this machine, whole from the moment that it is there."""
+        folder = self._cache / entry.sha256
+        commit = self._commit(entry.run_id)
+        if folder.is_dir() or commit is None:
+            return folder
+        self._cache.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(dir=self._cache, prefix=".unpacking-"))
+        try:
+            ledger = Ledger(self._store, entry.run_id)
+            for name, part in _model_files(commit).items():
+                path = scratch / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(ledger.read(part))
+            if not folder.exists():
+                scratch.rename(folder)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        return folder
+
+
+def _model_files(commit: Commit) -> dict[str, Part]:
+    """An apprentice commit's parts that make up its model, by their path within the model's folder."""
+    root = next((part.name.removesuffix(_INDEX) for part in commit.parts if part.name.endswith(_INDEX)), None)
+    if root is None:
+        return {}
+    return {part.name.removeprefix(root): part for part in commit.parts if part.name.startswith(root)}
+
+
+def _of_folder(name: str, sha256: str, folder: Path) -> ModelEntry:
+    def read(relative: str) -> dict[str, Any] | None:
+        try:
+            return cast("dict[str, Any]", json.loads((folder / relative).read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise ModelInvalid(f"{folder / relative}: {error}; copy the model anew") from error
+
+    card = read("suti.json") or {}
+    if (folder / _INDEX).is_file():
+        kind = ModelKind.WARMSTART if (folder / _SUBJECT).is_file() else ModelKind.BASE
+    elif (folder / "open_clip_config.json").is_file():
+        kind = ModelKind.CLIP
+    else:
+        raise UnknownModel("model", f"{name!r} is no model's folder: it has no {_INDEX}")
+    try:
+        sampling = SamplingRecipe.model_validate(FALLBACK_SAMPLING.model_dump() | (read(SAMPLING_FILE) or {}))
+    except ValidationError as error:
+        raise ModelInvalid(f"{folder / SAMPLING_FILE}: {error}; correct the file") from error
+    return ModelEntry(
+        name=name,
+        kind=kind,
+        sha256=sha256,
+        size_px=_size_px(read) if kind in DRAWING else 0,
+        description=str(card.get("description") or card.get("source") or ""),
+        sampling=sampling,
+    )
+
+
+def _size_px(read: Callable[[str], dict[str, Any] | None]) -> int:
+    """Height and width of what a model draws, by its parts' configuration alone."""
+    size = (read("unet/config.json") or {}).get("sample_size")
+    if not isinstance(size, int):
+        raise ModelInvalid(f"unet/config.json: sample_size is {size!r}: state one height and width there")
+    vae = read("vae/config.json")
+    return size if vae is None else size * 2 ** (len(vae["block_out_channels"]) - 1)
