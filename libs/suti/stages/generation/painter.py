@@ -1,0 +1,304 @@
+"""The one thread that draws: orders wait in a queue, and those of one form are drawn side by side.
+
+Legend: N pictures, C channels, H height, W width.
+"""
+
+import asyncio
+import io
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from PIL import Image
+
+from suti.core.errors import PermanentError, RetryableError
+from suti.ml.diffusion.latents import picture_to_tensor, tensor_to_picture, to_model_space, to_pictures
+from suti.ml.diffusion.recipe import SamplingRecipe
+from suti.ml.subject.attention import SubjectContext
+from suti.ml.subject.drawing import Step, draw_subject_pictures, encode_subject
+from suti.ml.subject.files import SubjectModel
+from suti.stages.generation.contexts import ContextKey, ContextShelf
+from suti.stages.generation.shelf import ModelEntry, ModelShelf
+from suti.stages.generation.subjects import Demonstration
+
+
+class Overloaded(RetryableError):
+    """The queue is full."""
+
+    reason: ClassVar[str] = "OVERLOADED"
+    grpc_code = "RESOURCE_EXHAUSTED"
+
+
+class DeadlinePassed(RetryableError):
+    """The caller's deadline passed before the pictures were done."""
+
+    reason: ClassVar[str] = "DEADLINE_PASSED"
+    grpc_code = "DEADLINE_EXCEEDED"
+
+
+class DrawingDiverged(PermanentError):
+    """A picture is not made of numbers."""
+
+    reason: ClassVar[str] = "DRAWING_DIVERGED"
+
+
+@dataclass(frozen=True)
+class DrawnSubject:
+    """Who is to be drawn."""
+
+    digest: str
+    demonstrations: Callable[[], Sequence[Demonstration]]  # asked only if nobody encoded the subject yet
+    count: int
+    subject_id: str = ""  # empty for one that was handed in with its order
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaintOrder:
+    """Pictures of one prompt, everything decided."""
+
+    model: ModelEntry
+    recipe: SamplingRecipe
+    prompt: str
+    avoid: str = ""
+    seeds: tuple[int, ...]
+    subject: DrawnSubject | None = None
+    preview_steps: int = 0
+
+    @property
+    def form(self) -> object:
+        """Orders of equal form can be drawn in one batch."""
+        return (self.model.sha256, self.recipe, self.subject.count if self.subject else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """It waits, with so many orders before it."""
+
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """A step is done."""
+
+    step: int
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A look at the unfinished pictures."""
+
+    step: int
+    pngs: tuple[bytes, ...]
+
+
+Told = Queued | StepDone | Preview
+
+
+@dataclass(frozen=True, slots=True)
+class Painted:
+    """Pictures, with the times it took in seconds."""
+
+    pictures: tuple[Image.Image, ...]
+    queued_s: float
+    encode_s: float
+    draw_s: float
+
+
+@dataclass(eq=False)
+class _Job:
+    order: PaintOrder
+    tell: Callable[[Told], None]
+    deadline: float  # on time.monotonic's clock
+    done: asyncio.Future[Painted]
+    came: float = field(default_factory=time.monotonic)
+    unwanted: threading.Event = field(default_factory=threading.Event)
+
+    def given_up(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.unwanted.is_set() or time.monotonic() > self.deadline
+
+
+class _NobodyWaits(Exception):
+    """Ends a drawing between two steps."""
+
+
+class Painter:
+    """Draws orders one batch after the other, in a thread of its own. `paint` is for the event loop that runs `run`."""
+
+    def __init__(
+        self, models: ModelShelf, contexts: ContextShelf, *, max_waiting: int, batch_pictures: int, threads: int
+    ) -> None:
+        self._models = models
+        self._contexts = contexts
+        self._max_waiting = max_waiting
+        self._batch_pictures = batch_pictures  # 1: every order is drawn by itself
+        self._waiting: list[_Job] = []
+        self._came = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, "painter", initializer=lambda: torch.set_num_threads(threads))
+
+    @property
+    def waiting(self) -> int:
+        """Orders in the queue."""
+        return len(self._waiting)
+
+    async def paint(self, order: PaintOrder, *, deadline_s: float, tell: Callable[[Told], None]) -> Painted:
+        """The order's pictures. Cancelling this call stops the drawing within a step. `tell` runs on this loop.
+
+        Raises:
+            Overloaded: too many orders wait already.
+            DeadlinePassed: it would come too late.
+            DrawingDiverged: a picture is not made of numbers.
+        """
+        if len(self._waiting) >= self._max_waiting:
+            raise Overloaded(f"{len(self._waiting)} requests wait already: try again later, or run more replicas")
+        loop = asyncio.get_running_loop()
+        job = _Job(order, tell, deadline=time.monotonic() + deadline_s, done=loop.create_future())
+        self._waiting.append(job)
+        tell(Queued(len(self._waiting) - 1))
+        self._came.set()
+        try:
+            return await asyncio.wait_for(asyncio.shield(job.done), deadline_s)
+        except TimeoutError:
+            raise DeadlinePassed(
+                f"not done within {deadline_s:.1f} s: allow more time, or ask for fewer pictures or steps"
+            ) from None
+        finally:
+            job.unwanted.set()
+            if job in self._waiting:
+                self._waiting.remove(job)
+                self._tell_places()
+            job.done.cancel()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Draws what comes until `stop`, then what is in the queue; ends when that is empty."""
+        loop = asyncio.get_running_loop()
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            while self._waiting or not stop.is_set():
+                if not self._waiting:
+                    self._came.clear()
+                    coming = asyncio.create_task(self._came.wait())
+                    await asyncio.wait([coming, stopping], return_when=asyncio.FIRST_COMPLETED)
+                    coming.cancel()
+                    continue
+                batch = self._next_batch()
+                try:
+                    painted = await loop.run_in_executor(self._thread, self._draw, batch, loop)
+                except Exception as error:  # noqa: BLE001 - it belongs to those who asked
+                    for job in batch:
+                        if not job.done.done():
+                            job.done.set_exception(error)
+                    continue
+                for job, result in zip(batch, painted, strict=True):
+                    if not job.done.done():
+                        job.done.set_result(result)
+        finally:
+            stopping.cancel()
+            self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _next_batch(self) -> list[_Job]:
+        """The oldest order, and those of its form that fit beside it."""
+        first = self._waiting[0]
+        batch, pictures = [first], len(first.order.seeds)
+        for job in self._waiting[1:]:
+            if job.order.form == first.order.form and pictures + len(job.order.seeds) <= self._batch_pictures:
+                batch.append(job)
+                pictures += len(job.order.seeds)
+        self._waiting = [job for job in self._waiting if job not in batch]
+        self._tell_places()
+        return batch
+
+    def _tell_places(self) -> None:
+        for place, job in enumerate(self._waiting):
+            job.tell(Queued(place))
+
+    def _draw(self, batch: Sequence[_Job], loop: asyncio.AbstractEventLoop) -> list[Painted]:
+        """Runs in the painter's thread."""
+        began = time.monotonic()
+        orders = [job.order for job in batch]
+        model = self._models.load(orders[0].model)
+        counts = [len(order.seeds) for order in orders]
+        subject = self._subject(model, orders, counts)
+        encoded = time.monotonic()
+
+        def on_step(step: Step) -> None:
+            if all(job.given_up() for job in batch):
+                raise _NobodyWaits
+            _tell(batch, counts, step, model, loop)
+
+        try:
+            drawn_NCHW = draw_subject_pictures(
+                model,
+                prompts=[order.prompt for order, count in zip(orders, counts, strict=True) for _ in range(count)],
+                seeds=[seed for order in orders for seed in order.seeds],
+                subject=subject,
+                recipe=orders[0].recipe,
+                avoid=[order.avoid for order, count in zip(orders, counts, strict=True) for _ in range(count)],
+                on_step=on_step,
+            )
+        except _NobodyWaits:
+            raise DeadlinePassed("nobody waits for these pictures any more: ask again with more time") from None
+        pictures_NCHW = to_pictures(model.base, drawn_NCHW)
+        if not bool(torch.isfinite(pictures_NCHW).all()):
+            raise DrawingDiverged("a picture is not made of numbers: lower the guidance, or use another model")
+        pictures = iter([tensor_to_picture(picture_CHW) for picture_CHW in pictures_NCHW])
+        ended = time.monotonic()
+        return [
+            Painted(
+                pictures=tuple(next(pictures) for _ in range(count)),
+                queued_s=began - job.came,
+                encode_s=encoded - began,
+                draw_s=ended - encoded,
+            )
+            for job, count in zip(batch, counts, strict=True)
+        ]
+
+    def _subject(
+        self, model: SubjectModel, orders: Sequence[PaintOrder], counts: Sequence[int]
+    ) -> SubjectContext | None:
+        contexts = [self._context(model, order.model, order.subject) for order in orders if order.subject]
+        if not contexts:
+            return None
+        if len(set(counts)) == 1:  # each subject's pictures side by side share its keys
+            return SubjectContext.join(contexts) if len(contexts) > 1 else contexts[0]
+        return SubjectContext.join(contexts).select([row for row, count in enumerate(counts) for _ in range(count)])
+
+    def _context(self, model: SubjectModel, entry: ModelEntry, subject: DrawnSubject) -> SubjectContext:
+        def encode() -> SubjectContext:
+            shown = subject.demonstrations()
+            pictures_KCHW = torch.stack(
+                [picture_to_tensor(Image.open(io.BytesIO(one.png)), model.base.size_px) for one in shown]
+            )
+            latents_KCHW = to_model_space(model.base, pictures_KCHW.to(model.base.device))
+            return encode_subject(model, latents_KCHW.to(model.base.unet.dtype), [one.caption for one in shown])
+
+        key = ContextKey(model_sha256=entry.sha256, subject_digest=subject.digest)
+        return self._contexts.get(key, encode, subject_id=subject.subject_id)
+
+
+def _tell(
+    batch: Sequence[_Job], counts: Sequence[int], step: Step, model: SubjectModel, loop: asyncio.AbstractEventLoop
+) -> None:
+    """Every order learns of the step; the model's guess is decoded only for those who want to look, and never last."""
+    start = 0
+    for job, count in zip(batch, counts, strict=True):
+        every = job.order.preview_steps
+        loop.call_soon_threadsafe(job.tell, StepDone(step.done, step.total))
+        if every and step.done % every == 0 and step.done < step.total and not job.given_up():
+            guess_NCHW = to_pictures(model.base, step.estimate()[start : start + count])
+            pngs = tuple(png_of(tensor_to_picture(picture_CHW)) for picture_CHW in guess_NCHW)
+            loop.call_soon_threadsafe(job.tell, Preview(step.done, pngs))
+        start += count
+
+
+def png_of(picture: Image.Image) -> bytes:
+    """The picture as a PNG file."""
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    return buffer.getvalue()
