@@ -115,6 +115,10 @@ class Jobs(Protocol):
         """Its processes are asked to stop, then killed; it ends as CANCELLED. No error if it ended or never was."""
         ...
 
+    async def forget(self, name: str) -> None:
+        """An ended job is as if it had never been: its name may be used anew. One that runs is left alone."""
+        ...
+
     async def logs(self, name: str, index: int) -> str:
         """What the index's attempts wrote, the last at the end; empty if nothing or no such index."""
         ...

@@ -2,9 +2,8 @@
 
 import asyncio
 import time
-from collections import namedtuple
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 import grpc.aio
@@ -15,9 +14,14 @@ from suti.infra.telemetry import metrics
 from suti.infra.telemetry.context import outgoing_headers
 from suti.infra.telemetry.rpc import call_ended, calling_span
 
-_SyncDetails = namedtuple(
-    "_SyncDetails", ("method", "timeout", "metadata", "credentials", "wait_for_ready", "compression")
-)
+
+class _SyncDetails(NamedTuple):
+    method: Any
+    timeout: Any
+    metadata: Any
+    credentials: Any
+    wait_for_ready: Any
+    compression: Any
 
 
 class _Calls:
@@ -131,5 +135,9 @@ class SyncCalls(
         call, changes = self._begin(details, streams=streams)
         given = {name: getattr(details, name, None) for name in _SyncDetails._fields}
         answer = continuation(_SyncDetails(**{**given, **changes}), request)
-        answer.add_done_callback(lambda done: call.end(done.code()))
+
+        def on_done(done: Any) -> None:
+            call.end(done.code())
+
+        answer.add_done_callback(on_done)
         return answer

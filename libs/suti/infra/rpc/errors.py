@@ -66,9 +66,8 @@ def error_from_rpc(error: grpc.RpcError) -> SutiError:
     message = str(call.details() or code.name)
     info, retry = ErrorInfo(), False
     for detail in _details(call):
-        if detail.Is(ErrorInfo.DESCRIPTOR):
-            detail.Unpack(info)
-        retry = retry or detail.Is(RetryInfo.DESCRIPTOR)
+        detail.Unpack(info)  # does nothing if it is another message
+        retry = retry or detail.Unpack(RetryInfo())
     if info.reason:
         return _remote_error(info.reason, code.name, retryable=retry)(message)
     kind = _remote_error(code.name, code.name, retryable=code.name in _RETRYABLE_CODES)

@@ -1,0 +1,30 @@
+"""What a job's process is told, and where it answers: the part of the contract that both backends share."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from suti.infra.jobs.port import JobSpec
+
+JOB_NAME = "SUTI_JOB_NAME"
+JOB_INDEX = "SUTI_JOB_INDEX"
+COMPLETION_INDEX = "JOB_COMPLETION_INDEX"  # Kubernetes' own name for the same number
+TRACEPARENT = "TRACEPARENT"
+PROGRESS_FILE = "SUTI_PROGRESS_FILE"  # JSON {done, total, note}; replaced whole
+TERMINATION_FILE = "SUTI_TERMINATION_FILE"  # JSON {reason, message} of the error that ended it
+TELEMETRY_FOLDER = "SUTI_TELEMETRY_FOLDER"
+OTLP_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+LOG_LEVEL = "SUTI_LOG_LEVEL"
+
+KUBERNETES_TERMINATION_FILE = Path("/dev/termination-log")
+
+
+def of_index(spec: JobSpec, index: int, *, progress_file: str, termination_file: str) -> Mapping[str, str]:
+    """The environment of one index's process, on top of the machine's."""
+    return {
+        **spec.environment,
+        JOB_NAME: spec.name,
+        JOB_INDEX: str(index),
+        COMPLETION_INDEX: str(index),
+        PROGRESS_FILE: progress_file,
+        TERMINATION_FILE: termination_file,
+    }

@@ -1,0 +1,244 @@
+import asyncio
+import time
+
+from suti.core.errors import ExitCode, PermanentError, RetryableError
+from suti.infra.bus.connection import Bus
+from suti.infra.bus.lease import Lease
+from suti.infra.bus.tickets import ShardTicket
+from suti.infra.bus.worker import Worker
+from suti.infra.dead_letters import DeadLetters
+from tests.contract.bus.conftest import RUN, ticket, working
+from tests.waiting import becomes
+
+
+class StoreAway(RetryableError):
+    reason = "STORE_AWAY"
+
+
+class Broken(PermanentError):
+    reason = "BROKEN"
+
+
+class Preempted(RetryableError):
+    reason = "PREEMPTED"
+    exit_code = ExitCode.TERMINATED
+
+
+async def test_work_longer_than_the_ack_wait_is_not_given_to_another(bus: Bus, dead_letters: DeadLetters) -> None:
+    handled: list[int] = []
+
+    async def handle(ticket: ShardTicket, lease: Lease) -> None:
+        handled.append(lease.delivery)
+        await lease.keep_alive(time.sleep, 1.2)
+
+    await bus.issue(ticket())
+    async with working(bus, handle, dead_letters, ack_wait_s=0.5, concurrency=2):
+
+        async def done() -> bool:
+            return bool(handled) and await bus.queue_depth("filtering") == 0
+
+        await becomes(done)
+
+    assert handled == [1]
+
+
+async def test_keep_alive_gives_back_what_the_function_returns_or_raises(bus: Bus, dead_letters: DeadLetters) -> None:
+    got: list[object] = []
+
+    def broken() -> None:
+        raise Broken("no")
+
+    async def handle(ticket: ShardTicket, lease: Lease) -> None:
+        got.append(await lease.keep_alive(divmod, 7, 2))
+        try:
+            await lease.keep_alive(broken)
+        except Broken as error:
+            got.append(error.reason)
+
+    await bus.issue(ticket())
+    async with working(bus, handle, dead_letters):
+        await becomes(lambda: len(got) == 2)
+
+    assert got == [(3, 1), "BROKEN"]
+
+
+async def test_a_retryable_error_is_tried_again_after_the_delay_with_another_fence(
+    bus: Bus, dead_letters: DeadLetters
+) -> None:
+    seen: list[tuple[int, str, float]] = []
+
+    async def handle(ticket: ShardTicket, lease: Lease) -> None:
+        seen.append((lease.delivery, lease.fence, time.monotonic()))
+        if lease.delivery == 1:
+            raise StoreAway("try again")
+
+    await bus.issue(ticket())
+    async with working(bus, handle, dead_letters, backoff_s=(0.4,)):
+        await becomes(lambda: len(seen) == 2)
+
+    assert [delivery for delivery, _, _ in seen] == [1, 2]
+    assert seen[0][1] != seen[1][1]
+    assert 0.3 < seen[1][2] - seen[0][2] < 2
+    assert dead_letters.list() == []
+
+
+async def test_a_permanent_error_is_a_dead_letter_at_once_and_can_be_replayed(
+    bus: Bus, dead_letters: DeadLetters
+) -> None:
+    healed = False
+    deliveries: list[int] = []
+
+    async def handle(ticket: ShardTicket, lease: Lease) -> None:
+        deliveries.append(lease.delivery)
+        if not healed:
+            raise Broken("row 3 is no picture: drop it")
+
+    await bus.issue(ticket(5))
+    async with working(bus, handle, dead_letters):
+        await becomes(lambda: bool(dead_letters.list()))
+        (letter,) = dead_letters.list(run_id=RUN, stage="filtering")
+        healed = True
+        await dead_letters.replay(bus, letter.letter_id)
+        await becomes(lambda: len(deliveries) == 2)
+
+    assert (letter.reason, letter.message) == ("BROKEN", "row 3 is no picture: drop it")
+    assert (letter.run_id, letter.stage, letter.shard, letter.deliveries) == (RUN, "filtering", 5, 1)
+    assert ShardTicket.decode(letter.body) == ticket(5)
+    assert deliveries == [1, 1]
+    assert dead_letters.list() == []
+
+
+async def test_an_error_nobody_foresaw_is_retried_and_then_a_dead_letter(bus: Bus, dead_letters: DeadLetters) -> None:
+    deliveries: list[int] = []
+
+    async def handle(ticket: ShardTicket, lease: Lease) -> None:
+        deliveries.append(lease.delivery)
+        raise KeyError("surprise")
+
+    await bus.issue(ticket())
+    async with working(bus, handle, dead_letters, max_deliveries=3):
+        await becomes(lambda: bool(dead_letters.list()))
+        assert await bus.queue_depth("filtering") == 0
+
+    (letter,) = dead_letters.list()
+    assert deliveries == [1, 2, 3]
+    assert (letter.reason, letter.message, letter.deliveries) == ("UNEXPECTED", "KeyError: 'surprise'", 3)
+
+
+async def test_being_asked_to_stop_costs_no_attempt(bus: Bus, dead_letters: DeadLetters) -> None:
+    deliveries: list[int] = []
+
+    async def handle(ticket: ShardTicket, lease: Lease) -> None:
+        deliveries.append(lease.delivery)
+        if len(deliveries) < 4:
+            raise Preempted("goes on later")
+
+    await bus.issue(ticket())
+    async with working(bus, handle, dead_letters, max_deliveries=2):
+        await becomes(lambda: len(deliveries) == 4)
+
+    assert deliveries == [1, 1, 1, 1]
+    assert dead_letters.list() == []
+
+
+async def test_a_message_that_is_no_ticket_is_a_dead_letter_with_its_body(bus: Bus, dead_letters: DeadLetters) -> None:
+    async def handle(ticket: ShardTicket, lease: Lease) -> None:
+        raise AssertionError("not called")
+
+    await bus.publish("suti.v1.filtering.shard.x.y", b"\xff\x00junk", headers={})
+    async with working(bus, handle, dead_letters):
+        await becomes(lambda: bool(dead_letters.list()))
+
+    (letter,) = dead_letters.list()
+    assert (letter.reason, letter.body, letter.subject) == (
+        "TICKET_UNREADABLE",
+        b"\xff\x00junk",
+        "suti.v1.filtering.shard.x.y",
+    )
+
+
+async def test_a_drain_lets_work_in_hand_finish_and_takes_no_more(bus: Bus, dead_letters: DeadLetters) -> None:
+    done: list[int] = []
+    begun = asyncio.Event()
+
+    async def handle(ticket: ShardTicket, lease: Lease) -> None:
+        begun.set()
+        await lease.keep_alive(time.sleep, 0.4)
+        done.append(ticket.shard)
+
+    await bus.issue(ticket(0))
+    await bus.issue(ticket(1))
+    async with working(bus, handle, dead_letters) as stop:
+        await begun.wait()
+        stop.set()
+
+    assert done == [0]
+    assert await bus.queue_depth("filtering") == 1
+
+
+async def test_work_that_outlasts_half_the_drain_is_asked_to_stop_and_its_ticket_put_back(
+    bus: Bus, dead_letters: DeadLetters
+) -> None:
+    begun = asyncio.Event()
+
+    def work(lease: Lease) -> None:
+        while not lease.stopping():
+            time.sleep(0.01)
+        raise Preempted("asked to stop")
+
+    async def handle(ticket: ShardTicket, lease: Lease) -> None:
+        begun.set()
+        await lease.keep_alive(work, lease)
+
+    await bus.issue(ticket())
+    began = time.monotonic()
+    async with working(bus, handle, dead_letters, drain_s=1.0) as stop:
+        await begun.wait()
+        stop.set()
+
+    assert time.monotonic() - began < 1.8
+    assert (await bus.queue_state("filtering")).waiting == 1
+
+
+async def test_work_that_does_not_listen_is_left_at_the_end_of_the_drain_and_its_ticket_put_back(
+    bus: Bus, dead_letters: DeadLetters
+) -> None:
+    begun = asyncio.Event()
+
+    async def handle(ticket: ShardTicket, lease: Lease) -> None:
+        begun.set()
+        await lease.keep_alive(time.sleep, 3)
+
+    await bus.issue(ticket())
+    began = time.monotonic()
+    async with working(bus, handle, dead_letters, drain_s=0.4) as stop:
+        await begun.wait()
+        stop.set()
+
+    assert time.monotonic() - began < 2
+    assert (await bus.queue_state("filtering")).waiting == 1
+
+
+async def test_what_is_in_work_can_be_asked_to_stop_from_outside(bus: Bus, dead_letters: DeadLetters) -> None:
+    stopped: list[int] = []
+
+    def work(lease: Lease) -> None:
+        while not lease.stopping():
+            time.sleep(0.01)
+        stopped.append(lease.delivery)
+
+    async def handle(ticket: ShardTicket, lease: Lease) -> None:
+        await lease.keep_alive(work, lease)
+
+    worker = Worker(bus, stage="filtering", handle=handle, dead_letters=dead_letters)
+    stop = asyncio.Event()
+    running = asyncio.create_task(worker.run(stop))
+    await bus.issue(ticket(2))
+    await becomes(lambda: ticket(2) in worker.in_work())
+    worker.in_work()[ticket(2)].ask_to_stop()
+    await becomes(lambda: bool(stopped))
+    stop.set()
+    await running
+
+    assert stopped == [1]
+    assert worker.in_work() == {}

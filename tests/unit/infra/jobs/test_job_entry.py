@@ -1,0 +1,95 @@
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.waiting import appears
+
+ENTRY = """
+import sys, time
+from suti.core.errors import BadConfiguration, ExitCode, PermanentError, RetryableError
+from suti.infra.jobs.entry import JobContext, run_job
+
+class Preempted(RetryableError):
+    reason = "PREEMPTED"
+    exit_code = ExitCode.TERMINATED
+
+def main(job: JobContext) -> None:
+    match sys.argv[1]:
+        case "done": job.progress(job.index, 7, "half")
+        case "data": raise PermanentError("this shard is broken: drop it")
+        case "configuration": raise BadConfiguration("no model: set one")
+        case "later": raise RetryableError("the store is away: try again")
+        case "crash": raise RuntimeError("boom")
+        case "wait":
+            job.progress(0, 1)
+            while not job.stopping(): time.sleep(0.01)
+            raise Preempted("asked to stop: start again")
+
+run_job(main, service="experts")
+"""
+
+
+async def start(case: str, folder: Path, **environment: str) -> asyncio.subprocess.Process:
+    told = {
+        "SUTI_JOB_NAME": "job",
+        "SUTI_JOB_INDEX": "3",
+        "SUTI_PROGRESS_FILE": str(folder / "progress.json"),
+        "SUTI_TERMINATION_FILE": str(folder / "termination.json"),
+    }
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-c", ENTRY, case, env={**os.environ, **told, **environment}, stderr=asyncio.subprocess.PIPE
+    )
+
+
+@pytest.mark.parametrize(
+    ("case", "code", "reason"),
+    [
+        ("done", 0, None),
+        ("data", 65, "INVALID"),
+        ("configuration", 78, "BAD_CONFIGURATION"),
+        ("later", 75, "TRY_AGAIN"),
+        ("crash", 1, "UNEXPECTED"),
+    ],
+)
+async def test_every_end_has_its_exit_code_and_leaves_word(
+    tmp_path: Path, case: str, code: int, reason: str | None
+) -> None:
+    process = await start(case, tmp_path)
+    _, logged = await process.communicate()
+
+    assert process.returncode == code, logged.decode()
+    if reason is None:
+        assert json.loads((tmp_path / "progress.json").read_text()) == {"done": 3, "total": 7, "note": "half"}
+    else:
+        assert json.loads((tmp_path / "termination.json").read_text())["reason"] == reason
+        assert reason in logged.decode() or "boom" in logged.decode()
+
+
+async def test_sigterm_is_a_flag_and_stopping_for_it_ends_with_143(tmp_path: Path) -> None:
+    process = await start("wait", tmp_path)
+    await appears(tmp_path / "progress.json")
+    process.send_signal(signal.SIGTERM)
+    await process.communicate()
+
+    assert process.returncode == 143
+
+
+async def test_a_process_that_no_launcher_started_says_so(tmp_path: Path) -> None:
+    process = await start("done", tmp_path, SUTI_JOB_INDEX="")
+    _, logged = await process.communicate()
+
+    assert process.returncode == 78
+    assert "NOT_A_JOB" in logged.decode()
+
+
+async def test_kubernetes_own_index_will_do(tmp_path: Path) -> None:
+    process = await start("done", tmp_path, SUTI_JOB_INDEX="", JOB_COMPLETION_INDEX="5")
+    await process.communicate()
+
+    assert process.returncode == 0
+    assert json.loads((tmp_path / "progress.json").read_text())["done"] == 5
