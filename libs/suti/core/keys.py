@@ -79,3 +79,8 @@ def drawn(request_id: str, name: str) -> str:
 def operation(operation_id: str) -> str:
     """A long-running operation's state."""
     return f"{OPERATIONS}{operation_id}.json"
+
+
+def operation_part(operation_id: str, name: str) -> str:
+    """One object that belongs to a long-running operation: what was asked, a piece of its result."""
+    return f"{OPERATIONS}{operation_id}/{name}"

@@ -1,0 +1,105 @@
+"""What stands for a request once it is drawn: the answer, the pictures too large for it, where they come from."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from google.protobuf.message import Message
+from PIL import Image
+
+from suti.api.generation.v1 import generation_pb2 as pb
+from suti.api.types.v1 import types_pb2 as types
+from suti.core import keys
+from suti.infra.requests import RequestLedger
+from suti.infra.store import Store
+from suti.stages.generation.painter import png_of
+from suti.stages.generation.studio import Drawn
+
+INLINE_BYTES = 3 * 2**20
+RECORD = "record.json"
+
+
+def body_sha256(request: Message) -> str:
+    """What tells one body from another under the same request id."""
+    return hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The answers that were given, by request id. Blocking: for threads."""
+
+    store: Store
+    requests: RequestLedger
+
+    def find(self, request: pb.GenerateRequest) -> pb.GenerateResponse | None:
+        """The answer that stands. Raises RequestIdReused, InvalidArgument (no UUID)."""
+        found = self.requests.find(request.request_id, body_sha256=body_sha256(request))
+        return None if found is None else _again(found)
+
+    def keep(self, request: pb.GenerateRequest, seed: int, drawn: Drawn, *, total_s: float) -> pb.GenerateResponse:
+        """The answer that stands from now on: this one, unless the same request was answered meanwhile."""
+        pngs = [png_of(picture) for picture in drawn.painted.pictures]
+        inline = sum(map(len, pngs)) <= INLINE_BYTES
+        pictures: list[types.DrawnPicture] = []
+        for index, (picture, png, picture_seed) in enumerate(
+            zip(drawn.painted.pictures, pngs, drawn.seeds, strict=True)
+        ):
+            key = keys.drawn(request.request_id, f"{index:02d}-{hashlib.sha256(png).hexdigest()[:16]}.png")
+            if not inline:
+                self.store.put(key, png)
+            pictures.append(_picture(picture, picture_seed, png=png if inline else b"", key="" if inline else key))
+        painted = drawn.painted
+        answer = pb.GenerateResponse(
+            pictures=pictures,
+            seed=seed,
+            model=types.ModelRef(name=drawn.model.name, sha256=drawn.model.sha256),
+            timings=pb.GenerateTimings(
+                queued_ms=painted.queued_s * 1e3,
+                encode_ms=painted.encode_s * 1e3,
+                draw_ms=painted.draw_s * 1e3,
+                total_ms=total_s * 1e3,
+            ),
+            provenance_id=request.request_id,
+        )
+        packed = answer.SerializeToString(deterministic=True)
+        standing = self.requests.record(request.request_id, body_sha256(request), packed)
+        if standing != packed:
+            return _again(standing)
+        self.store.put(keys.drawn(request.request_id, RECORD), _record(request, answer, drawn))
+        return answer
+
+
+def _again(packed: bytes) -> pb.GenerateResponse:
+    answer = pb.GenerateResponse.FromString(packed)
+    answer.replayed = True
+    return answer
+
+
+def _picture(picture: Image.Image, seed: int, *, png: bytes, key: str) -> types.DrawnPicture:
+    return types.DrawnPicture(
+        png=png,
+        store_key=key,
+        seed=seed,
+        width_px=picture.width,
+        height_px=picture.height,
+        pixels_sha256=hashlib.sha256(picture.convert("RGB").tobytes()).hexdigest(),
+    )
+
+
+def _record(request: pb.GenerateRequest, answer: pb.GenerateResponse, drawn: Drawn) -> bytes:
+    """Where the pictures come from, for who asks by provenance id."""
+    record = {
+        "request_id": request.request_id,
+        "prompt": request.prompt,
+        "model": drawn.model.name,
+        "model_sha256": drawn.model.sha256,
+        "run_id": drawn.model.run_id,
+        "subject_id": request.subject_id,
+        "subject_digest": drawn.subject_digest,
+        "seed": answer.seed,
+        "pixels_sha256": [picture.pixels_sha256 for picture in answer.pictures],
+        "created_by": request.created_by,
+        "created_at": datetime.now(UTC).isoformat(),
+    }
+    return json.dumps(record, sort_keys=True, indent=1).encode()

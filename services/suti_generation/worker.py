@@ -1,0 +1,38 @@
+"""Takes batches' tickets: one request each."""
+
+from suti.api.generation.v1 import generation_pb2 as pb
+from suti.core.errors import PermanentError
+from suti.infra.bus.lease import Lease
+from suti.infra.bus.tickets import ShardTicket
+from suti.infra.store import ObjectMissing
+from suti_generation.batches import Batches
+from suti_generation.servicer import Artist
+
+
+class BatchWorker:
+    """Draws one request of a batch. Safe to run twice: the item, once there, stands."""
+
+    def __init__(self, batches: Batches, artist: Artist, *, deadline_s: float, max_deliveries: int) -> None:
+        self._batches = batches
+        self._artist = artist
+        self._deadline_s = deadline_s
+        self._max_deliveries = max_deliveries
+
+    async def handle(self, ticket: ShardTicket, lease: Lease) -> None:
+        """Return = done. A batch that was deleted is done too."""
+
+        async def draw(request: pb.GenerateRequest) -> pb.GenerateResponse:
+            return await self._artist.draw(request, deadline_s=self._deadline_s, tell=lambda told: None)
+
+        try:
+            await self._batches.work(ticket.run_id, ticket.shard, draw, last_try=lease.delivery >= self._max_deliveries)
+        except ObjectMissing:
+            return
+        except IndexError as error:
+            raise TicketBeyondBatch(f"request {ticket.shard} of batch {ticket.run_id}: drop the letter") from error
+
+
+class TicketBeyondBatch(PermanentError):
+    """A ticket names a request that its batch does not have."""
+
+    reason = "TICKET_BEYOND_BATCH"
