@@ -130,6 +130,11 @@ class _Experts:
     def add(self, cluster: _Cluster, written: _Written, *, place: tuple[int, int]) -> None:
         """Add one cluster's candidates and losses, or the reason why it has none."""
         allowed = _allowed(cluster, self._tombstones)
+        for row in cluster.pictures:
+            if row not in allowed:
+                written.drops.append(
+                    DropRow("picture", row.picture_id, "TOMBSTONED", score=None, detail="", page_url=row.page_url)
+                )
         if len(allowed) < self._spec.selection.min_pictures:
             detail = f"{len(allowed)} of {len(cluster.pictures)} pictures are left"
             written.drops.append(_drop(cluster, "TOO_FEW_ALLOWED", detail))

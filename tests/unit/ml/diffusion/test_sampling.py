@@ -1,0 +1,133 @@
+"""Drawing keeps to the noise levels of the model, in [-1, 1] for pixels, and every row to its own seed."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from suti.ml.diffusion.recipe import SamplerName
+from suti.ml.diffusion.sampling import draw, new_scheduler, seeded_noise
+from suti.ml.diffusion.schedule import NoiseSchedule, ScheduleUnsupported, denoising_loss
+
+LINEAR: dict[str, Any] = {"num_train_timesteps": 1000, "beta_start": 1e-4, "beta_end": 0.02, "beta_schedule": "linear"}
+SAMPLERS: list[SamplerName] = ["ddpm", "ddim", "dpmsolver++", "unipc"]
+
+
+def test_noise_levels_are_those_of_the_ddpm_paper() -> None:
+    schedule = NoiseSchedule.from_config(LINEAR)
+
+    expected_T = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))  # Ho et al. 2020, section 4
+    np.testing.assert_allclose(schedule.alpha_bar_T.numpy(), expected_T, rtol=1e-4)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+def test_the_target_together_with_the_noisy_picture_gives_the_picture_back(prediction: str) -> None:
+    schedule = NoiseSchedule.from_config(LINEAR | {"prediction_type": prediction})
+    x0_NCHW, noise_NCHW = torch.randn(2, 3, 4, 4), torch.randn(2, 3, 4, 4)
+    t_N = torch.tensor([100, 700])
+
+    noisy_NCHW = schedule.add_noise(x0_NCHW, noise_NCHW, t_N)
+    target_NCHW = schedule.target(x0_NCHW, noise_NCHW, t_N)
+
+    signal = schedule.alpha_bar_T[t_N].sqrt().view(-1, 1, 1, 1)
+    sigma = (1 - schedule.alpha_bar_T[t_N]).sqrt().view(-1, 1, 1, 1)
+    back_NCHW = {
+        "epsilon": (noisy_NCHW - sigma * target_NCHW) / signal,
+        "v_prediction": signal * noisy_NCHW - sigma * target_NCHW,  # Salimans and Ho 2022, appendix D
+        "sample": target_NCHW,
+    }[prediction]
+    torch.testing.assert_close(back_NCHW, x0_NCHW, rtol=1e-4, atol=1e-4)
+
+
+def test_an_unknown_prediction_is_refused() -> None:
+    with pytest.raises(ScheduleUnsupported, match="flow"):
+        NoiseSchedule.from_config(LINEAR | {"prediction_type": "flow"})
+
+
+def test_the_loss_is_a_mean_over_each_picture_alone() -> None:
+    loss_N = denoising_loss(
+        torch.tensor([[[[1.0, 3.0]]], [[[0.0, 0.0]]]]), torch.tensor([[[[0.0, 0.0]]], [[[2.0, 0.0]]]])
+    )
+
+    assert loss_N.tolist() == [5.0, 2.0]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_perfect_denoiser_draws_its_picture(sampler: SamplerName) -> None:
+    schedule = NoiseSchedule.from_config(LINEAR)
+    picture_NCHW = torch.linspace(-0.9, 0.9, 3 * 4 * 4).view(1, 3, 4, 4)
+
+    def exact_noise(noisy_NCHW: Tensor, timestep: int, /) -> Tensor:
+        alpha_bar = schedule.alpha_bar_T[timestep]
+        return (noisy_NCHW - alpha_bar.sqrt() * picture_NCHW) / (1 - alpha_bar).sqrt()
+
+    drawn_NCHW = draw(
+        exact_noise,
+        seeds=[1, 2],
+        shape_CHW=(3, 4, 4),
+        scheduler_config=LINEAR,
+        sampler=sampler,
+        steps=20,
+        pixel_space=True,
+    )
+
+    torch.testing.assert_close(drawn_NCHW, picture_NCHW.expand(2, -1, -1, -1), rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_pixels_are_clipped_at_every_step_whatever_the_sampler(sampler: SamplerName) -> None:
+    scheduler = new_scheduler(sampler, LINEAR | {"prediction_type": "sample"}, pixel_space=True)
+    scheduler.set_timesteps(4)
+
+    stepped = [_first_step(scheduler, torch.full((1, 3, 2, 2), value)) for value in (1.0, 9.0)]
+
+    torch.testing.assert_close(stepped[0], stepped[1])  # an estimate of 9 counts as 1
+
+
+def test_dynamic_thresholding_divides_by_the_percentile() -> None:
+    scheduler = new_scheduler("ddim", LINEAR | {"prediction_type": "sample"}, pixel_space=True, dynamic_threshold=0.5)
+    static = new_scheduler("ddim", LINEAR | {"prediction_type": "sample"}, pixel_space=True)
+    for each in (scheduler, static):
+        each.set_timesteps(4)
+    estimate_NCHW = torch.tensor([4.0, 4.0, 4.0, -2.0, 1.0]).view(1, 1, 1, 5)  # median of the sizes: 4
+
+    ours = _first_step(scheduler, estimate_NCHW)
+
+    by_hand = _first_step(static, torch.tensor([1.0, 1.0, 1.0, -0.5, 0.25]).view(1, 1, 1, 5))
+    torch.testing.assert_close(ours, by_hand)
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
+def test_a_row_depends_on_its_own_seed_alone(sampler: SamplerName) -> None:
+    def drawn(seeds: list[int]) -> Tensor:
+        return draw(
+            lambda noisy_NCHW, _timestep: noisy_NCHW * 0.5,
+            seeds=seeds,
+            shape_CHW=(3, 4, 4),
+            scheduler_config=LINEAR,
+            sampler=sampler,
+            steps=5,
+            pixel_space=True,
+        )
+
+    assert torch.equal(drawn([7, 8])[1], drawn([1, 8])[1])
+    assert not torch.equal(drawn([7, 8])[0], drawn([1, 8])[0])
+
+
+def test_noise_is_of_unit_size() -> None:
+    noise_NCHW = seeded_noise(range(8), (3, 32, 32))
+
+    assert math.isclose(float(noise_NCHW.std()), 1.0, abs_tol=0.02)
+    assert abs(float(noise_NCHW.mean())) < 0.02
+
+
+def _first_step(scheduler: Any, estimate_NCHW: Tensor) -> Tensor:
+    sample_NCHW = torch.zeros_like(estimate_NCHW)
+    return scheduler.step(estimate_NCHW, scheduler.timesteps[0], sample_NCHW, **_no_noise(scheduler)).prev_sample
+
+
+def _no_noise(scheduler: Any) -> dict[str, Any]:
+    return {"generator": torch.Generator().manual_seed(0)} if "DDPM" in type(scheduler).__name__ else {}
