@@ -57,7 +57,7 @@ class Batch:
 class ExampleSet:
     """All subjects with their pictures and texts, in memory, each picture and each text held once."""
 
-    pictures_PCHW: Tensor  # uint8
+    pictures_PCHW: Tensor  # uint8 pixels, or float32 where they lie in a base's own space already (latents)
     texts: TextEmbedding  # U rows, and the empty text as the last
     subjects: Sequence[SubjectExamples]
 
@@ -103,7 +103,8 @@ class ExampleSet:
         return demonstrations, _draw(free or subject.targets, recipe.targets_per_subject, generator)
 
     def _pixels(self, rows: Sequence[Shown]) -> Tensor:
-        return self.pictures_PCHW[[row.picture for row in rows]].float() / 127.5 - 1.0
+        picked = self.pictures_PCHW[[row.picture for row in rows]]
+        return picked.float() / 127.5 - 1.0 if picked.dtype == torch.uint8 else picked
 
 
 def _draw(items: Sequence[Shown], count: int, generator: torch.Generator) -> list[Shown]:
