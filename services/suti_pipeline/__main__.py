@@ -11,6 +11,7 @@ from suti_pipeline.controller import Controller
 from suti_pipeline.runs import Runs
 from suti_pipeline.servicer import PipelineServicer
 from suti_pipeline.settings import PipelineSettings
+from suti_pipeline.study import Study
 
 NAME = "suti_pipeline"
 
@@ -25,10 +26,9 @@ async def main() -> None:
         async with await settings.connect_bus(NAME) as bus:
             await bus.ensure_streams()
             controller = Controller(store, bus, reconcile_s=settings.reconcile_s, reissue_s=settings.reissue_s)
-            runs = Runs(store, ModelCatalogue.from_path(settings.models_path))
-            servicer = PipelineServicer(
-                store, bus, controller, runs, preset=settings.preset, accelerators=settings.accelerators
-            )
+            models = ModelCatalogue.from_path(settings.models_path)
+            study = Study(store, models, settings.accelerators)
+            servicer = PipelineServicer(store, bus, controller, Runs(store, models), study, preset=settings.preset)
             server = settings.make_server()
             service = pipeline_pb2.DESCRIPTOR.services_by_name["PipelineService"].full_name
             server.add(pipeline_pb2_grpc.add_PipelineServiceServicer_to_server, servicer, service)

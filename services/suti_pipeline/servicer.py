@@ -27,6 +27,7 @@ from suti_pipeline.controller import Controller, dead_shards
 from suti_pipeline.explain import explain
 from suti_pipeline.paging import page_of
 from suti_pipeline.runs import Runs
+from suti_pipeline.study import Study
 
 _MIN_INTERVAL_S = 0.1
 _MAX_REASON = 1_000
@@ -38,14 +39,14 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
     """Starts runs and explains them. All that blocks runs in threads."""
 
     def __init__(
-        self, store: Store, bus: Bus, controller: Controller, runs: Runs, *, preset: PresetName, accelerators: int = 1
+        self, store: Store, bus: Bus, controller: Controller, runs: Runs, study: Study, *, preset: PresetName
     ) -> None:
         self._store = store
         self._bus = bus
         self._controller = controller
         self._runs = runs
+        self._study = study
         self._preset: PresetName = preset
-        self._accelerators = accelerators
         self._reader = RunReader(store)
         self._letters = DeadLetters(store)
         self._requests = RequestLedger(store, "pipeline")
@@ -151,6 +152,19 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
         letters = await asyncio.to_thread(self._letters.list, run_id=request.run_id)
         view = await self._view(request.run_id)
         return explain(view, queues, letters)
+
+    async def AuditRun(self, request: pb.AuditRunRequest, context: Context) -> pb.AuditRunResponse:
+        """Count every item of a run."""
+        return await asyncio.to_thread(self._study.audit, request.run_id)
+
+    async def PlanRun(self, request: pb.PlanRunRequest, context: Context) -> pb.PlanRunResponse:
+        """What a run would take."""
+        order = convert.order_from_proto(request.order, created_by="", default_preset=self._preset)
+        return await asyncio.to_thread(self._study.plan, order)
+
+    async def GetProvenance(self, request: pb.GetProvenanceRequest, context: Context) -> pb.GetProvenanceResponse:
+        """Where a thing came from, or what became of it."""
+        return await asyncio.to_thread(self._study.provenance, request)
 
     async def _started(self, run_id: str) -> pb.Run:
         self._controller.ring()

@@ -41,7 +41,7 @@ from suti.stages import filtering
 from suti.stages.run_spec import load_run_spec
 from tests.servers.nats import NatsServer
 
-START_S = 30.0
+START_S = 60.0
 
 
 @dataclass
@@ -79,11 +79,13 @@ class PipelineProcess:
         give_up = time.monotonic() + START_S
         while not (self.folder / "port").exists():
             if self.process.poll() is not None or time.monotonic() > give_up:
+                self.kill()
                 raise RuntimeError(f"did not start: {(self.folder / 'pipeline.log').read_text()[-3000:]}")
             time.sleep(0.02)
 
     def kill(self) -> None:
-        assert self.process is not None
+        if self.process is None:
+            return
         self.process.kill()
         self.process.wait(10)
 
