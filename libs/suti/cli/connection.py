@@ -12,7 +12,7 @@ from suti.client.options import Options
 from suti.core.errors import BadConfiguration
 
 ENDPOINTS_FILE = "endpoints.json"
-DEFAULT_DATA = Path(".suti")
+DEFAULT_DATA = Path("suti-data")  # as in suti.local.folder
 
 ServerOption = Annotated[
     str, typer.Option("--server", envvar="SUTI_SERVER", help="host:port of a gateway or of the service that is asked.")
