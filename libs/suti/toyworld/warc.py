@@ -60,6 +60,7 @@ def _write(writer: Any, url: str, body: bytes, *, status: int, content_type: str
         url,
         "response",
         payload=io.BytesIO(body),
+        length=len(body),  # or warcio buffers in temporary files that it never closes
         http_headers=headers,
         warc_headers_dict={
             "WARC-Date": fetched_at,

@@ -10,7 +10,7 @@ from suti.toyworld import shapes
 
 
 def at(x: float, y: float) -> tuple[Tensor, Tensor]:
-    return torch.full((1, 1, 1), x), torch.full((1, 1, 1), y)
+    return torch.full((1, 1, 1), float(x)), torch.full((1, 1, 1), float(y))
 
 
 def test_a_disc_is_as_far_as_its_middle_less_its_radius() -> None:
