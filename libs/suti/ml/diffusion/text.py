@@ -5,14 +5,15 @@ Legend: N texts, L text tokens, D width, P pooled width.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 _T5_TOKENS = 77  # DeepFloyd's own limit, whatever its tokenizer would take
-_CLASSES = ("CLIPTextModel", "CLIPTextModelWithProjection", "T5EncoderModel")
-SUPPORTED = frozenset(_CLASSES)
+SUPPORTED = frozenset({"CLIPTextModel", "CLIPTextModelWithProjection", "T5EncoderModel"})
+_TOKENIZING = Lock()  # fast tokenizers refuse to be borrowed by two threads at once
 
 
 @dataclass(frozen=True)
@@ -116,4 +117,5 @@ def _length(tokenizer: Any, model: Any) -> int:
 
 
 def _tokenize(tokenizer: Any, texts: Sequence[str], length: int) -> dict[str, Tensor]:
-    return tokenizer(list(texts), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+    with _TOKENIZING:
+        return tokenizer(list(texts), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
