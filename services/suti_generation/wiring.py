@@ -1,6 +1,7 @@
 """What the service is made of."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -19,7 +20,7 @@ from suti.stages.generation.studio import Studio, load_screen
 from suti.stages.generation.subjects import SubjectShelf
 from suti.stages.model_catalogue import ModelCatalogue, UnknownModel
 from suti_generation.batches import STAGE, Batches
-from suti_generation.operations import OperationsServicer
+from suti_generation.servicer_operations import OperationsServicer
 from suti_generation.servicer import Artist, GenerationServicer
 from suti_generation.settings import GenerationSettings
 from suti_generation.worker import BatchWorker
@@ -101,8 +102,6 @@ class Generation:
     async def get_ready(self) -> None:
         """Health says that models can be drawn with: the promoted one is loaded, others load when they are named."""
         await self.server.set_serving(MODEL, serving=False)
-        try:
+        with suppress(UnknownModel):  # none is promoted yet
             await asyncio.to_thread(lambda: self.shelf.load(self.shelf.find("")))
-        except UnknownModel:  # none is promoted yet
-            pass
         await self.server.set_serving(MODEL, serving=True)
