@@ -36,8 +36,7 @@ WORK_STREAM = "SUTI_WORK"
 WORK_SUBJECTS = "suti.v1.*.shard.>"
 EVENT_SUBJECT = "suti.v1.events"
 
-_CALL_S = 5.0
-_CONSUMER_MISSING = 10014
+_CALL_S = 10.0
 _QUEUED_ALREADY = 10077  # "maximum messages per subject exceeded"
 _CLOSE_S = 2.0
 
@@ -92,7 +91,7 @@ class Bus:
         password: str | None = None,
         token: str | None = None,
         replicas: int = 1,
-        timeout_s: float = 10.0,
+        timeout_s: float = 30.0,
     ) -> Self:
         """A connection to `nats://host:port` (several, separated by commas, for a cluster), shown there as `name`.
 
@@ -102,29 +101,35 @@ class Bus:
             BusUnavailable: no server answered within `timeout_s`.
             BusRefused: a server answered, and knows neither user nor token.
         """
-        refused: list[Exception] = []
+        refused: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
 
         async def on_error(error: Exception) -> None:
-            if _is_refusal(error):
-                refused.append(error)
+            if _is_refusal(error) and not refused.done():
+                refused.set_result(error)
             _log.warning("NATS at %s: %s", url, error or type(error).__name__)
 
+        connecting = asyncio.ensure_future(
+            nats.connect(
+                [server.strip() for server in url.split(",")],
+                name=name,
+                user=user,
+                password=password,
+                token=token,
+                error_cb=on_error,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=cast("int", 0.25),  # seconds; the annotation is narrower than the code
+                connect_timeout=5,
+                ping_interval=20,
+            )
+        )
+        await asyncio.wait([connecting, refused], timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        if not connecting.done():
+            connecting.cancel()
+            await asyncio.wait([connecting])
         try:
-            async with asyncio.timeout(timeout_s):
-                client = await nats.connect(
-                    [server.strip() for server in url.split(",")],
-                    name=name,
-                    user=user,
-                    password=password,
-                    token=token,
-                    error_cb=on_error,
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=cast("int", 0.25),  # seconds; the annotation is narrower than the code
-                    connect_timeout=2,
-                    ping_interval=20,
-                )
-        except (TimeoutError, OSError, nats.errors.Error) as error:
-            if _is_refusal(error) or refused:
+            client = await connecting
+        except (asyncio.CancelledError, OSError, nats.errors.Error) as error:
+            if refused.done() or _is_refusal(error):
                 raise BusRefused(f"NATS at {url} refused {name!r}: check its user, password or token") from error
             raise BusUnavailable(f"NATS at {url} did not answer within {timeout_s:g} s: check that it runs") from error
         return cls(client, replicas=replicas)
@@ -304,5 +309,5 @@ def _event(message: Msg) -> Event:
     return Event(name=message.subject.removeprefix(f"{EVENT_SUBJECT}."), fields=json.loads(message.data or b"{}"))
 
 
-def _is_refusal(error: Exception) -> bool:
+def _is_refusal(error: BaseException) -> bool:
     return isinstance(error, nats.errors.AuthorizationError) or "authorization violation" in str(error).lower()

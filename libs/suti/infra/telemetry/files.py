@@ -65,12 +65,13 @@ class SpanFile(SpanExporter):
 
 
 def read_trace(folder: Path, run_id: str) -> list[SpanRecord]:
-    """Every span of every trace that has a span of the run, by start. Lines that are cut short are passed over.
+    """Every span of every trace that has a span of the run, or that one was asked for by (linked to), by start.
 
-    `folder` may hold the files of many processes, in subfolders too.
+    Lines that are cut short are passed over. `folder` may hold the files of many processes, in subfolders too.
     """
     spans = list(_spans(folder))
     wanted = {span.trace_id for span in spans if span.attributes.get(RUN_ID) == run_id}
+    wanted |= {link[0] for span in spans if span.trace_id in wanted for link in span.links}
     return sorted((span for span in spans if span.trace_id in wanted), key=lambda span: (span.start_ns, span.span_id))
 
 
