@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -94,6 +95,12 @@ class DataFolder:
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DataFolderUnusable(f"{self.path}: {error}; name a folder that can be written with --data") from error
+
+    def clear(self) -> None:
+        """Forget everything but imported models and whoever holds the lock. Call it with the folder locked."""
+        for folder in (self.store, self.nats, self.logs, self.telemetry, self.jobs, self.model_cache, self.ports):
+            shutil.rmtree(folder, ignore_errors=True)
+        self.create()
 
     @contextmanager
     def locked(self) -> Iterator[None]:

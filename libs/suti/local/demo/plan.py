@@ -1,0 +1,53 @@
+"""How large a demo is: what fits ten minutes on two cores, and a quick one to see that everything works."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from suti.client.inputs import SamplerName
+
+DRAWING_MODELS = ("base", "warmstart")  # what the apprentice is compared with
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoPlan:
+    """Numbers of a demo. What a run does with a crawl is the preset's business, but for `changes`."""
+
+    pages: int = 76
+    crawl_px: int = 64
+    seed: int = 0
+    subjects: int = 28
+    demonstrations: int = 4
+    prompts_each: int = 2
+    pictures_each: int = 4  # of one prompt, drawn side by side
+    expert_pictures: int = 80  # candidates of the run that are judged as well
+    steps: int = 14
+    sampler: SamplerName = "dpmsolver++"
+    guidance: float | None = None  # None: the model's own
+    callers: int = 3  # requests in flight at once
+    quick: bool = False
+    changes: Mapping[str, object] = field(default_factory=dict[str, object])
+
+    @property
+    def pictures(self) -> int:
+        """Drawn by each model."""
+        return self.subjects * self.prompts_each * self.pictures_each
+
+
+def quick(plan: DemoPlan) -> DemoPlan:
+    """A few minutes less of everything: all parts are real, the scores mean little."""
+    return replace(
+        plan,
+        pages=14,
+        subjects=6,
+        prompts_each=1,
+        pictures_each=2,
+        expert_pictures=16,
+        steps=8,
+        quick=True,
+        changes={
+            **plan.changes,
+            "experts": {"steps": 20, "samples_per_prompt": 1},
+            "captioning": {"prompts_per_cluster": 2},
+            "apprentice": {"steps": 20, "warmup_steps": 2, "checkpoint_steps": 10},
+        },
+    )

@@ -1,0 +1,75 @@
+"""A run followed to its end, with a bar for each stage."""
+
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from suti.api.pipeline.v1.pipeline_pb2 import Run, RunState, StageProgress, StageState
+from suti.api.types.v1.types_pb2 import Stage
+from suti.client import Suti
+from suti.core.errors import PermanentError
+
+
+class RunDidNotSucceed(PermanentError):
+    """A demo's run ended without an apprentice."""
+
+    reason = "RUN_DID_NOT_SUCCEED"
+
+
+def follow(client: Suti, run_id: str, bars: Progress, *, on_stage: Callable[[str], None] = lambda stage: None) -> Run:
+    """Show the run until it has ended, and return it. `on_stage` is told once when a stage begins.
+
+    Raises:
+        RunDidNotSucceed: it is EMPTY, FAILED or CANCELLED; its stage and counts are in the message.
+        RemoteError: the pipeline service cannot be reached.
+    """
+    tasks: dict[int, TaskID] = {}
+    begun: set[str] = set()
+    run = Run()
+    for answer in client.watch_run(run_id):
+        run = answer.run
+        for stage in run.stages:
+            name = stage_name(stage)
+            if stage.stage not in tasks:
+                tasks[stage.stage] = bars.add_task(name, total=1.0, said="")
+            bars.update(tasks[stage.stage], completed=_done(stage), said=_said(stage))
+            if stage.state in {StageState.STAGE_STATE_RUNNING, StageState.STAGE_STATE_DONE} and name not in begun:
+                begun.add(name)
+                on_stage(name)
+    if run.state != RunState.RUN_STATE_SUCCEEDED:
+        ended = RunState.Name(run.state).removeprefix("RUN_STATE_")
+        where = f" in {Stage.Name(run.outcome.stage).removeprefix('STAGE_').lower()}" if run.outcome.stage else ""
+        raise RunDidNotSucceed(f"run {run_id} ended {ended}{where}: {run.outcome.reason}: {run.outcome.message}")
+    return run
+
+
+def stage_bars(console: Console) -> Progress:
+    """Bars as `follow` wants them."""
+    return Progress(
+        TextColumn("{task.description:<16}"),
+        BarColumn(32),
+        TextColumn("{task.fields[said]}"),
+        TimeElapsedColumn(),
+        console=console,
+    )
+
+
+def stage_name(stage: StageProgress) -> str:
+    """`experts`, as in keys and reports."""
+    return Stage.Name(stage.stage).removeprefix("STAGE_").lower()
+
+
+def _done(stage: StageProgress) -> float:
+    if stage.state in {StageState.STAGE_STATE_DONE, StageState.STAGE_STATE_INHERITED}:
+        return 1.0
+    if not stage.shards_total:
+        return 0.0
+    return min(1.0, (stage.shards_committed + stage.shards_dead) / stage.shards_total + stage.fraction_open)
+
+
+def _said(stage: StageProgress) -> str:
+    if not stage.items_in:
+        return ""
+    dropped = sum(stage.dropped.values())
+    return f"{stage.items_in} in, {stage.items_out} out" + (f", {dropped} dropped" if dropped else "")
