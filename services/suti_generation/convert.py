@@ -10,9 +10,9 @@ from suti.api.types.v1 import types_pb2 as types
 from suti.core.errors import InvalidArgument
 from suti.core.seeds import derive_seed
 from suti.ml.diffusion.recipe import SamplerName
+from suti.stages.generation.entries import ModelEntry, ModelKind
 from suti.stages.generation.order import DrawOrder
 from suti.stages.generation.painter import Queued, StepDone, Told
-from suti.stages.generation.shelf import ModelEntry, ModelKind
 from suti.stages.generation.subjects import Demonstration, Subject
 from suti.stages.model_catalogue import UnknownModel
 

@@ -20,8 +20,8 @@ from suti.stages.generation.studio import Studio, load_screen
 from suti.stages.generation.subjects import SubjectShelf
 from suti.stages.model_catalogue import ModelCatalogue, UnknownModel
 from suti_generation.batches import STAGE, Batches
-from suti_generation.servicer_operations import OperationsServicer
 from suti_generation.servicer import Artist, GenerationServicer
+from suti_generation.servicer_operations import OperationsServicer
 from suti_generation.settings import GenerationSettings
 from suti_generation.worker import BatchWorker
 

@@ -24,7 +24,7 @@ from suti.core.seeds import derive_seed
 from tests.servers.nats import NatsServer
 from tests.system.generation_stack import GenerationProcess, demonstrations, picture, save_models
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,8 @@ from suti.ml.subject.attention import SubjectContext
 from suti.ml.subject.drawing import Step, draw_subject_pictures, encode_subject
 from suti.ml.subject.files import SubjectModel
 from suti.stages.generation.contexts import ContextKey, ContextShelf
-from suti.stages.generation.shelf import ModelEntry, ModelShelf
+from suti.stages.generation.entries import ModelEntry
+from suti.stages.generation.shelf import ModelShelf
 from suti.stages.generation.subjects import Demonstration
 
 

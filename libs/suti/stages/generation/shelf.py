@@ -4,65 +4,26 @@ import json
 import shutil
 import tempfile
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
-from typing import Any, cast
+from typing import Any
 
 import torch
-from pydantic import ValidationError
 
 from suti.core import keys
 from suti.core.records import Stage
 from suti.infra.ledger import Commit, Ledger, Part
 from suti.infra.store import BadKey, ObjectMissing, Store
-from suti.ml.diffusion.recipe import SamplingRecipe
 from suti.ml.model_files import ModelInvalid, resolve
 from suti.ml.subject.files import SubjectModel, load_subject_model
+from suti.stages.apprentice import MODEL, materialise_model
+from suti.stages.generation.entries import DRAWING, ModelEntry, ModelKind, entry_of_folder, size_px_of
 from suti.stages.model_catalogue import ModelCatalogue, UnknownModel
 from suti.stages.outcome import weights_sha256
 from suti.stages.run_spec import load_run_spec
 
-SAMPLING_FILE = "sampling.json"  # how a model likes to draw, beside its weights
-FALLBACK_SAMPLING = SamplingRecipe(sampler="dpmsolver++", steps=30, guidance=5.0)
-
-_RUN_MODELS = "runs/"
-_INDEX = "model_index.json"  # at the root of a model that draws
-_SUBJECT = "subject/config.json"  # of one that looks at demonstrations
-
-
-class ModelKind(StrEnum):
-    """What a model is for."""
-
-    BASE = "base"
-    WARMSTART = "warmstart"
-    APPRENTICE = "apprentice"
-    SUPER_RESOLUTION = "super-resolution"
-    CLIP = "clip"
-
-
-DRAWING = frozenset({ModelKind.BASE, ModelKind.WARMSTART, ModelKind.APPRENTICE})
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelEntry:
-    """A model that can be named."""
-
-    name: str
-    kind: ModelKind
-    sha256: str
-    size_px: int = 0  # 0 for models that draw nothing
-    description: str = ""
-    run_id: str = ""
-    promoted: bool = False
-    sampling: SamplingRecipe = FALLBACK_SAMPLING
-
-    @property
-    def sees_subjects(self) -> bool:
-        """Whether it looks at demonstrations."""
-        return self.kind in {ModelKind.WARMSTART, ModelKind.APPRENTICE}
+_RUN_MODELS = "runs/"  # before the ids of runs, in the names of their apprentices
 
 
 class ModelShelf:
@@ -149,19 +110,19 @@ class ModelShelf:
         if name.startswith(_RUN_MODELS):
             return self._of_run(name.removeprefix(_RUN_MODELS))
         reference = self._catalogue.find("model", name)
-        return _of_folder(name, reference.sha256, self._place(name))
+        return entry_of_folder(name, reference.sha256, self._place(name))
 
     def _of_run(self, run_id: str) -> ModelEntry:
         commit = self._commit(run_id)
         if commit is None:
             raise UnknownModel("model", f"run {run_id[:64]!r} has no apprentice yet: see `suti run list`")
-        files = {name: part for name, part in _model_files(commit).items() if name.endswith("config.json")}
+        files = _configurations(commit)
         ledger = Ledger(self._store, run_id)
         return ModelEntry(
             name=f"{_RUN_MODELS}{run_id}",
             kind=ModelKind.APPRENTICE,
             sha256=weights_sha256(commit),
-            size_px=_size_px(lambda name: json.loads(ledger.read(files[name])) if name in files else None),
+            size_px=size_px_of(lambda name: json.loads(ledger.read(files[name])) if name in files else None),
             description=f"apprentice of {commit.counts.get('items_in', 0)} examples",
             run_id=run_id,
             sampling=load_run_spec(self._store, run_id).generation,
@@ -192,11 +153,7 @@ class ModelShelf:
         self._cache.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(dir=self._cache, prefix=".unpacking-"))
         try:
-            ledger = Ledger(self._store, entry.run_id)
-            for name, part in _model_files(commit).items():
-                path = scratch / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(ledger.read(part))
+            materialise_model(Ledger(self._store, entry.run_id), commit, scratch)
             if not folder.exists():
                 scratch.rename(folder)
         finally:
@@ -204,48 +161,6 @@ class ModelShelf:
         return folder
 
 
-def _model_files(commit: Commit) -> dict[str, Part]:
-    """An apprentice commit's parts that make up its model, by their path within the model's folder."""
-    root = next((part.name.removesuffix(_INDEX) for part in commit.parts if part.name.endswith(_INDEX)), None)
-    if root is None:
-        return {}
-    return {part.name.removeprefix(root): part for part in commit.parts if part.name.startswith(root)}
-
-
-def _of_folder(name: str, sha256: str, folder: Path) -> ModelEntry:
-    def read(relative: str) -> dict[str, Any] | None:
-        try:
-            return cast("dict[str, Any]", json.loads((folder / relative).read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            return None
-        except ValueError as error:
-            raise ModelInvalid(f"{folder / relative}: {error}; copy the model anew") from error
-
-    card = read("suti.json") or {}
-    if (folder / _INDEX).is_file():
-        kind = ModelKind.WARMSTART if (folder / _SUBJECT).is_file() else ModelKind.BASE
-    elif (folder / "open_clip_config.json").is_file():
-        kind = ModelKind.CLIP
-    else:
-        raise UnknownModel("model", f"{name!r} is no model's folder: it has no {_INDEX}")
-    try:
-        sampling = SamplingRecipe.model_validate(FALLBACK_SAMPLING.model_dump() | (read(SAMPLING_FILE) or {}))
-    except ValidationError as error:
-        raise ModelInvalid(f"{folder / SAMPLING_FILE}: {error}; correct the file") from error
-    return ModelEntry(
-        name=name,
-        kind=kind,
-        sha256=sha256,
-        size_px=_size_px(read) if kind in DRAWING else 0,
-        description=str(card.get("description") or card.get("source") or ""),
-        sampling=sampling,
-    )
-
-
-def _size_px(read: Callable[[str], dict[str, Any] | None]) -> int:
-    """Height and width of what a model draws, by its parts' configuration alone."""
-    size = (read("unet/config.json") or {}).get("sample_size")
-    if not isinstance(size, int):
-        raise ModelInvalid(f"unet/config.json: sample_size is {size!r}: state one height and width there")
-    vae = read("vae/config.json")
-    return size if vae is None else size * 2 ** (len(vae["block_out_channels"]) - 1)
+def _configurations(commit: Commit) -> dict[str, Part]:
+    """An apprentice commit's small files by their path within the model's folder."""
+    return {part.name.removeprefix(MODEL): part for part in commit.parts if part.name.endswith("config.json")}

@@ -10,9 +10,10 @@ from PIL import Image
 
 from suti.core.errors import BadConfiguration, PermanentError
 from suti.core.seeds import derive_seed
+from suti.stages.generation.entries import ModelEntry
 from suti.stages.generation.order import DrawOrder, SubjectNotSupported, SubjectRequired
 from suti.stages.generation.painter import DrawnSubject, Painted, Painter, PaintOrder, Told
-from suti.stages.generation.shelf import ModelEntry, ModelShelf
+from suti.stages.generation.shelf import ModelShelf
 from suti.stages.generation.subjects import Demonstration, SubjectShelf, digest_of
 
 # Looks at the prompt and what was drawn for it, and says for each picture whether it may go out.

@@ -1,0 +1,108 @@
+"""`suti generate`: pictures of a subject, or of nobody in particular."""
+
+import io
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from suti.api.generation.v1 import generation_pb2 as pb
+from suti.api.types.v1.types_pb2 import DrawnPicture
+from suti.cli.connection import DEFAULT_DATA, DataOption, ServerOption, connect
+from suti.client.blocking import Suti
+from suti.client.inputs import demonstration
+from suti.client.requests.generation import generate_request
+from suti.core.errors import InvalidArgument
+
+app = typer.Typer(help="Draw a registered subject.")
+console = Console()
+
+SamplerChoice = Literal["ddpm", "ddim", "dpmsolver++", "unipc"]
+
+
+@app.command()
+def generate(  # noqa: PLR0917 - options, given by name
+    prompt: Annotated[str, typer.Argument(help="What the pictures are to show.")],
+    subject: Annotated[str, typer.Option(help="A registered subject's id.")] = "",
+    like: Annotated[
+        list[Path] | None, typer.Option(exists=True, dir_okay=False, help="Pictures of a subject, for this call alone.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="A name of `suti models list`; unset: the promoted apprentice.")] = "",
+    count: Annotated[int, typer.Option(min=1, max=16, help="Pictures.")] = 1,
+    seed: Annotated[int | None, typer.Option(min=0, help="The same seed draws the same pictures.")] = None,
+    steps: Annotated[int, typer.Option(min=0, max=1000, help="Steps of the sampler; 0: the model's.")] = 0,
+    guidance: Annotated[float | None, typer.Option(min=0, max=100, help="Weight of text and subject.")] = None,
+    subject_guidance: Annotated[float | None, typer.Option(min=0, max=100, help="The subject's own weight.")] = None,
+    sampler: Annotated[
+        SamplerChoice | None, typer.Option(help="How noise becomes a picture; unset: the model's.")
+    ] = None,
+    avoid: Annotated[str, typer.Option(help="What the pictures are not to show.")] = "",
+    out: Annotated[Path, typer.Option(help="A folder for the pictures.")] = Path("out"),
+    enlarge: Annotated[int, typer.Option(min=1, max=64, help="Write each pixel so many times wide and high.")] = 1,
+    server: ServerOption = "",
+    data: DataOption = DEFAULT_DATA,
+) -> None:
+    """Draw pictures and write them as PNG; prints where."""
+    if subject and like:
+        raise InvalidArgument("--like", "the subject is registered already: give one of --subject and --like")
+    request = generate_request(
+        prompt,
+        subject_id=subject,
+        demonstrations=[demonstration(path) for path in like or []],
+        negative_prompt=avoid,
+        model=model,
+        count=count,
+        seed=seed,
+        steps=steps,
+        guidance=guidance,
+        subject_guidance=subject_guidance,
+        sampler_name=sampler or "",
+    )
+    with connect(server, data) as suti:
+        answer = _watch(suti, request)
+    out.mkdir(parents=True, exist_ok=True)
+    for index, picture in enumerate(answer.pictures):
+        path = out / f"{answer.provenance_id[:8]}-{index:02d}.png"
+        path.write_bytes(_enlarged(picture, enlarge))
+        console.print(f"{path}  seed {picture.seed}", soft_wrap=True)
+    console.print(
+        f"by {answer.model.name} ({answer.model.sha256[:12]}) from seed {answer.seed} "
+        f"in {answer.timings.total_ms / 1e3:.1f} s; provenance {answer.provenance_id}",
+        soft_wrap=True,
+    )
+
+
+def _watch(suti: Suti, request: pb.GenerateRequest) -> pb.GenerateResponse:
+    """The answer, with a bar on a terminal while it is drawn."""
+    answer = pb.GenerateResponse()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("waiting", total=None)
+        for event in suti.generate_stream(request):
+            match event.WhichOneof("event"):
+                case "queued":
+                    progress.update(bar, description=f"waiting, {event.queued.place} before")
+                case "step":
+                    progress.update(bar, description="drawing", completed=event.step.step, total=event.step.steps)
+                case "result":
+                    answer = event.result
+                case _:
+                    pass
+    return answer
+
+
+def _enlarged(picture: DrawnPicture, times: int) -> bytes:
+    if not picture.png:
+        raise InvalidArgument(
+            "--count", f"the pictures are too large to send, they lie at {picture.store_key}: ask for one"
+        )
+    if times == 1:
+        return picture.png
+    from PIL import Image  # noqa: PLC0415 - not needed otherwise
+
+    drawn = Image.open(io.BytesIO(picture.png))
+    buffer = io.BytesIO()
+    drawn.resize((drawn.width * times, drawn.height * times), Image.Resampling.NEAREST).save(buffer, format="PNG")
+    return buffer.getvalue()

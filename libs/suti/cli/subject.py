@@ -1,0 +1,84 @@
+"""`suti subject`: subjects to be drawn again and again."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from suti.cli.connection import DEFAULT_DATA, DataOption, ServerOption, connect
+from suti.client.inputs import demonstration
+from suti.core.errors import InvalidArgument
+
+app = typer.Typer(no_args_is_help=True, help="Register subjects by a few pictures of each.")
+console = Console()
+
+SubjectId = Annotated[str, typer.Argument(metavar="SUBJECT", help="The subject's id, as `suti subject list` shows it.")]
+
+
+@app.command()
+def add(
+    pictures: Annotated[
+        list[Path],
+        typer.Argument(exists=True, dir_okay=False, help="1 to 10 pictures of one subject; 3 to 5 work best."),
+    ],
+    caption: Annotated[
+        list[str] | None, typer.Option(help="What a picture shows: once for all, or once for each, in their order.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="A name for people.")] = "",
+    server: ServerOption = "",
+    data: DataOption = DEFAULT_DATA,
+) -> None:
+    """Register a subject and print its id."""
+    captions = _captions(pictures, caption or [])
+    shown = [demonstration(path, text) for path, text in zip(pictures, captions, strict=True)]
+    with connect(server, data) as suti:
+        subject = suti.register_subject(shown, display_name=name)
+    console.print(subject.subject_id)
+
+
+@app.command("list")
+def list_subjects(server: ServerOption = "", data: DataOption = DEFAULT_DATA) -> None:
+    """Show all subjects, newest first."""
+    table = Table("subject", "name", "pictures", "registered", box=None)
+    with connect(server, data) as suti:
+        for one in suti.list_subjects():
+            made = one.create_time.ToDatetime().isoformat(" ", "minutes")
+            table.add_row(one.subject_id, one.display_name, str(len(one.demonstrations)), made)
+    console.print(table)
+
+
+@app.command()
+def show(
+    subject: SubjectId,
+    out: Annotated[Path | None, typer.Option(help="A folder to write the pictures to.")] = None,
+    server: ServerOption = "",
+    data: DataOption = DEFAULT_DATA,
+) -> None:
+    """Show a subject's captions, and write its pictures where asked."""
+    with connect(server, data) as suti:
+        found = suti.get_subject(subject, with_pixels=out is not None)
+    console.print(f"{found.subject_id}  {found.display_name}")
+    for index, one in enumerate(found.demonstrations):
+        console.print(f"  {index}  {one.caption}", markup=False)
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            (out / f"{found.subject_id}-{index}.png").write_bytes(one.picture.content)
+
+
+@app.command()
+def delete(subject: SubjectId, server: ServerOption = "", data: DataOption = DEFAULT_DATA) -> None:
+    """Delete a subject with everything computed from it."""
+    with connect(server, data) as suti:
+        suti.delete_subject(subject)
+
+
+def _captions(pictures: list[Path], captions: list[str]) -> list[str]:
+    if not captions:
+        return [""] * len(pictures)
+    if len(captions) == 1:
+        return captions * len(pictures)
+    if len(captions) != len(pictures):
+        raise InvalidArgument("--caption", f"{len(captions)} for {len(pictures)} pictures: give one, or one for each")
+    return captions
