@@ -103,7 +103,7 @@ def _summary(facts: "Facts") -> Table:
     table = Table(box=None, pad_edge=False, title="identified among 16", title_justify="left")
     for column in ("", "identified", "CLIP-T", "CLIP-I", "n"):
         table.add_column(column, justify="left" if not column else "right")
-    rows = {**facts.scores, "apprentice − warmstart": facts.apprentice_minus_warmstart}
+    rows = {**facts.scores, "apprentice - warmstart": facts.apprentice_minus_warmstart}
     for name, scores in rows.items():
         shown = [
             f"{score.mean:.3f} [{score.low:.3f}, {score.high:.3f}]"

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from suti.client.endpoints import Service
 from suti.local.folder import DataFolder, default_data_folder
 from suti.local.machine import Machine, Row, State
 from suti.local.process import family_rss_bytes
@@ -24,8 +25,9 @@ _REFRESH_S = 0.5
 
 
 @app.command()
-def up(
+def up(  # noqa: PLR0917 - options, given by name
     data: Annotated[Path | None, typer.Option(help="Data folder. Unset: $SUTI_DATA, or ./suti-data.")] = None,
+    only: Annotated[list[Service] | None, typer.Option(help="Only these services; may be given again.")] = None,
     slots: Annotated[int, typer.Option(min=1, help="Experts' jobs at once.")] = 2,
     threads: Annotated[int, typer.Option(min=1, help="Torch threads of each process.")] = 1,
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
@@ -34,7 +36,11 @@ def up(
     """Start NATS, the store and the seven services; Ctrl-C or SIGTERM stops them in order."""
     folder = DataFolder((data or default_data_folder()).absolute())
     options = MachineOptions(
-        expert_slots=slots, torch_threads=threads, log_level=log_level, otlp_endpoint=otlp_endpoint
+        services=tuple(only or Service),
+        expert_slots=slots,
+        torch_threads=threads,
+        log_level=log_level,
+        otlp_endpoint=otlp_endpoint,
     )
     console, stop = Console(), stop_on_signals()
     with folder.locked(), Machine(folder, options) as machine:

@@ -94,10 +94,10 @@ class Machine:
         self.data.endpoints.unlink(missing_ok=True)
         deadline = time.monotonic() + timeout_s
         self._start_nats(deadline)
-        for service in Service:
+        for service in self._options.services:
             self._start_service(service, listen="127.0.0.1:0")
         self._note()
-        waiting = set(Service)
+        waiting = set(self._options.services)
         while waiting:
             for service in list(waiting):
                 if self._probe(service):
@@ -111,7 +111,7 @@ class Machine:
 
     def endpoints(self) -> Endpoints:
         """Where the services listen."""
-        return Endpoints(**{service.value: self._address[service.value] for service in Service})
+        return Endpoints(**{service.value: self._address[service.value] for service in self._options.services})
 
     def rows(self) -> list[Row]:
         """Every process as it stands."""

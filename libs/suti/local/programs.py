@@ -23,6 +23,7 @@ _ALLOCATOR = {  # glibc keeps large blocks instead of giving them back: training
 class MachineOptions:
     """What `suti up` may be told."""
 
+    services: tuple[Service, ...] = tuple(Service)
     expert_slots: int = 2  # experts' jobs at once
     torch_threads: int = 1  # of each process
     log_level: str = "INFO"

@@ -1,11 +1,9 @@
 """The whole demo: a crawl is drawn, goes through the real services, and the apprentice is put to the test."""
 
 import json
-import platform
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
@@ -19,24 +17,22 @@ from suti.local.demo.clock import Clock
 from suti.local.demo.draws import Contestants, Drawn
 from suti.local.demo.exhibition import exhibit
 from suti.local.demo.experts import judge_experts
-from suti.local.demo.judge import Judged, difference, scores, share
+from suti.local.demo.judge import Judged, share
 from suti.local.demo.plan import DRAWING_MODELS, DemoPlan
 from suti.local.demo.run_reading import RunReading
+from suti.local.demo.summing import facts_of
 from suti.local.demo.unseen import stranger_renders, true_renders, unseen_subjects
-from suti.local.demo.watching import stage_name
 from suti.local.folder import DataFolder, packaged_models
 from suti.local.machine import Machine
 from suti.local.memory import MemoryWatch
 from suti.local.programs import MachineOptions
 from suti.ml.clip.encoder import load_clip
-from suti.report.facts import Bounds, Facts, StageFacts, write_json
+from suti.report.facts import Bounds, Facts, write_json
 from suti.report.page import write_page
-from suti.stages.run_spec import RunSpec
 from suti.toyworld.crawls import draw_crawl
 
 APPRENTICE = "apprentice"
 _EXPERT = "expert"
-_ITEMS = {"grouping": "pictures", "filtering": "candidates", "apprentice": "examples"}
 
 
 @dataclass(frozen=True)
@@ -71,8 +67,8 @@ def tell(plan: DemoPlan, out: Path, teller: Teller, *, options: MachineOptions |
         data.clear()
         with clock.part("drawing the crawl"):
             teller.say(f"Drawing a crawl of {plan.pages} pages.")
-            crawl, truth = (out / "crawl.warc.gz").absolute(), out / "truth.json"
-            draw_crawl(crawl, truth_path=truth, pages=plan.pages, seed=plan.seed, size_px=plan.crawl_px)
+            files = _Files(out, data, crawl=(out / "crawl.warc.gz").absolute(), truth=out / "truth.json", clock=clock)
+            draw_crawl(files.crawl, truth_path=files.truth, pages=plan.pages, seed=plan.seed, size_px=plan.crawl_px)
         machine = Machine(data, options)
         pool = ThreadPoolExecutor(2, thread_name_prefix="demo")
         try:
@@ -80,29 +76,26 @@ def tell(plan: DemoPlan, out: Path, teller: Teller, *, options: MachineOptions |
                 teller.say("Starting NATS and seven services.")
                 machine.start()
             with Suti(machine.endpoints()) as client:
-                return _told(_Demo(plan, out, truth, crawl, data, client, clock, teller, pool), memory)
+                return _told(_Demo(plan, files, client, teller, pool), memory)
         finally:
             machine.stop()
             pool.shutdown(wait=False, cancel_futures=True)
 
 
+@dataclass(frozen=True)
+class _Files:
+    out: Path
+    data: DataFolder
+    crawl: Path
+    truth: Path
+    clock: Clock
+
+
 class _Demo:
     """Between the services' start and their stop."""
 
-    def __init__(
-        self,
-        plan: DemoPlan,
-        out: Path,
-        truth: Path,
-        crawl: Path,
-        data: DataFolder,
-        client: Suti,
-        clock: Clock,
-        teller: Teller,
-        pool: ThreadPoolExecutor,
-    ) -> None:
-        self.plan, self.out, self.clock = plan, out, clock
-        self._truth, self._crawl, self._data = truth, crawl, data
+    def __init__(self, plan: DemoPlan, files: _Files, client: Suti, teller: Teller, pool: ThreadPoolExecutor) -> None:
+        self.plan, self.files, self.clock = plan, files, files.clock
         self._client, self._teller, self._pool = client, teller, pool
         self._clip = load_clip(str(packaged_models() / "clip"))
         self.unseen = unseen_subjects(
@@ -120,7 +113,7 @@ class _Demo:
         teller = self._teller
         teller.say(f"Registering {len(self.unseen)} subjects that nothing was trained on.")
         self.contestants.register()
-        order = run_order(str(self._crawl), preset="toy", seed=self.plan.seed, changes=self.plan.changes)
+        order = run_order(str(self.files.crawl), preset="toy", seed=self.plan.seed, changes=self.plan.changes)
         run = self._client.create_run(order, created_by="suti demo")
         teller.say(f"Run {run.run_id}: from the crawl to an apprentice.")
 
@@ -150,11 +143,11 @@ class _Demo:
         """The run's own candidates."""
         count, seed = self.plan.expert_pictures, self.plan.seed
         with self.clock.part("judging the experts"):
-            return judge_experts(run, self._truth, clip=self._clip, count=count, seed=seed)
+            return judge_experts(run, self.files.truth, clip=self._clip, count=count, seed=seed)
 
     def reading(self, run: Run) -> RunReading:
         """The run's rows."""
-        return RunReading(Store.open(self._data.store_url), run.run_id)
+        return RunReading(Store.open(self.files.data.store_url), run.run_id)
 
     def bounds(self, size_px: int) -> Bounds:
         """What identification gives to the truth and to chance."""
@@ -181,63 +174,19 @@ def _told(demo: _Demo, memory: MemoryWatch) -> Told:
     bounds = demo.bounds(_base_px())
     with demo.clock.part("writing the report"):
         gallery = exhibit(reading, drawn)
-    facts = Facts(
-        run_id=run.run_id,
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        seed=demo.plan.seed,
-        quick=demo.plan.quick,
-        dataset_digest=run.outcome.dataset_digest,
-        apprentice_sha256=run.outcome.apprentice_sha256,
-        stages=_stages(run),
-        scores={name: scores(rows) for name, rows in judged.items()},
-        apprentice_minus_warmstart=difference(judged[APPRENTICE], judged["warmstart"]),
-        identified_16way_bounds=bounds,
+    facts = facts_of(
+        run,
+        reading.spec,
+        demo.plan,
+        judged,
+        bounds=bounds,
         seconds=demo.clock.seconds(),
         peak_rss_bytes=memory.peak_bytes,
-        machine=_machine(),
-        models=_models(reading.spec),
-        recipes=_recipes(reading.spec, demo.plan),
     )
-    json_path, html_path = demo.out / "report.json", demo.out / "report.html"
+    json_path, html_path = demo.files.out / "report.json", demo.files.out / "report.html"
     write_json(facts, json_path)
     write_page(facts, gallery, html_path)
     return Told(facts, json_path, html_path)
-
-
-def _stages(run: Run) -> dict[str, StageFacts]:
-    return {
-        stage_name(stage): StageFacts(
-            items=_ITEMS.get(stage_name(stage), "clusters"),
-            items_in=stage.items_in,
-            items_out=stage.items_out,
-            dropped=0 if stage_name(stage) == APPRENTICE else stage.items_in - stage.items_out,
-            dropped_by_reason=dict(sorted(stage.dropped.items(), key=lambda entry: -entry[1])),
-            seconds=round(stage.elapsed.ToNanoseconds() / 1e9, 2),
-        )
-        for stage in run.stages
-    }
-
-
-def _models(spec: RunSpec) -> Mapping[str, str]:
-    roles = {"base": spec.models.base, "clip": spec.models.clip, "warm start": spec.models.warmstart}
-    return {role: model.sha256 for role, model in roles.items() if model is not None}
-
-
-def _recipes(spec: RunSpec, plan: DemoPlan) -> Mapping[str, str]:
-    experts, learning = spec.experts, spec.apprentice
-    return {
-        "experts": f"{experts.method}, {experts.steps} steps, {experts.samples_per_prompt} pictures of each prompt",
-        "filter": f"gain above {spec.filtering.min_gain:g}",
-        "training": f"{learning.steps} steps from the {learning.start}, {learning.batch_subjects} subjects each",
-        "drawing": f"{plan.sampler}, {plan.steps} steps, {plan.pictures} pictures by each model",
-    }
-
-
-def _machine() -> Mapping[str, str]:
-    return {
-        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        "torch": torch.__version__,
-    }
 
 
 def _base_px() -> int:
