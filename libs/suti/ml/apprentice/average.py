@@ -18,10 +18,8 @@ class WeightAverage:
     def update(self, module: nn.Module, step: int) -> None:
         """Move the average towards the module's weights; `step` counts from 0."""
         decay = min(self._decay, (1 + step) / (10 + step))
-        parameters = dict(module.named_parameters())
-        torch._foreach_lerp_(  # pyright: ignore[reportPrivateUsage]  # the public optimizers' own building block
-            [self.weights[name] for name in parameters], [value.detach() for value in parameters.values()], 1 - decay
-        )
+        for name, parameter in module.named_parameters():
+            self.weights[name].lerp_(parameter.detach(), 1 - decay)
 
     @torch.no_grad()
     def copy_to(self, module: nn.Module) -> None:

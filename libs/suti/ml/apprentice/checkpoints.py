@@ -5,6 +5,7 @@ Random numbers need no state of their own: every batch is a pure function of (se
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from safetensors.torch import load, save
@@ -82,7 +83,7 @@ def restore(trainer: Trainer, data: bytes) -> None:
     trainer.step = header["step"]
 
 
-def _header(data: bytes) -> dict[str, object]:
+def _header(data: bytes) -> dict[str, Any]:
     try:
         length = int.from_bytes(data[:8], "little")
         return json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["suti"])

@@ -10,7 +10,7 @@ M = K x h x w feature tokens of one resolution.
 from typing import Any, cast
 
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
 from suti.ml.diffusion.text import TextEmbedding

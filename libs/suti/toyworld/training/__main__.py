@@ -1,4 +1,4 @@
-"""`make toy-models`: draw the training pictures, then train CLIP, base and warm start, one after the other."""
+"""`make toy-models`: draw the training pictures, then train CLIP, a first base, and base and warm start together."""
 
 import argparse
 import json
@@ -7,15 +7,13 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from suti.ml.apprentice.recipe import ApprenticeRecipe
-from suti.ml.apprentice.training import Trainer, TrainingCallback
-from suti.ml.diffusion.schedule import NoiseSchedule
-from suti.ml.subject.files import load_subject_model, save_subject_model
+from suti.ml.apprentice.training import TrainingCallback
 from suti.toyworld import words
 from suti.toyworld.training.base import train_base
 from suti.toyworld.training.clip import train_clip
-from suti.toyworld.training.drawings import Drawings, draw_of_all_skills, draw_raw_clusters
-from suti.toyworld.training.pool import captioned_pool, raw_clusters
+from suti.toyworld.training.drawings import draw_of_all_skills, draw_raw_clusters
+from suti.toyworld.training.joint import JointRecipe, train_together
+from suti.toyworld.training.pool import captioned_pool
 
 MODELS = Path(__file__).parents[1] / "models"
 SIZE_PX = 32
@@ -27,11 +25,11 @@ def main() -> None:
     parser.add_argument("models", nargs="*", default=["clip", "base", "warmstart"], help="which, in this order")
     parser.add_argument("--folder", type=Path, default=MODELS)
     parser.add_argument("--cache", type=Path, default=Path(".cache/toyworld"), help="drawn pictures are kept here")
-    parser.add_argument("--clusters", type=int, default=6000, help="raw clusters of eight pictures")
+    parser.add_argument("--clusters", type=int, default=10000, help="raw clusters of eight pictures")
     parser.add_argument("--pictures", type=int, default=32000, help="single pictures of all skills")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clip-steps", type=int, default=2500)
-    parser.add_argument("--base-steps", type=int, default=2500)
+    parser.add_argument("--base-steps", type=int, default=1000)
     parser.add_argument("--warmstart-steps", type=int, default=2500)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -44,33 +42,8 @@ def main() -> None:
     if "base" in options.models:
         train_base(captioned_pool(clusters, singles), folder / "base", steps=options.base_steps, progress=_bar("base"))
     if "warmstart" in options.models:
-        _train_warmstart(clusters, folder / "base", folder / "warmstart", steps=options.warmstart_steps)
-
-
-def _train_warmstart(clusters: Drawings, base: Path, folder: Path, *, steps: int, save_every: int = 250) -> None:
-    """The paper's Re-Imagen mode: the base plus subject attention, trained on raw clusters."""
-    recipe = ApprenticeRecipe(
-        optimizer="adamw",
-        steps=steps,
-        learning_rate=7e-4,
-        warmup_steps=100,
-        batch_subjects=16,
-        targets_per_subject=4,
-        ema_decay=0.998,
-        dtype="bfloat16",
-    )
-    model = load_subject_model(base)
-    model.network.unet.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # torch's stub
-    schedule = NoiseSchedule.from_config(model.base.scheduler_config)
-    trainer = Trainer(model.network, schedule, raw_clusters(clusters, model.base.text), recipe=recipe, seed=0)
-    bar = _bar("warmstart")
-    while trainer.step < steps:
-        trainer.run(
-            until=min(steps, trainer.step + save_every), callback=lambda done, _until, loss: bar(done, steps, loss)
-        )
-        averaged = load_subject_model(base)
-        trainer.average.copy_to(averaged.network)
-        save_subject_model(averaged, folder)
+        recipe = JointRecipe(steps=options.warmstart_steps)
+        train_together(clusters, captioned_pool(singles), folder, recipe=recipe, progress=_bar("warmstart"))
 
 
 def _bar(name: str) -> TrainingCallback:

@@ -3,12 +3,15 @@
 Legend: N pictures, L text tokens, D width.
 """
 
+import copy
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DDPMScheduler, UNet2DConditionModel
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import nn
 
 from suti.core.seeds import derive_seed
@@ -36,7 +39,8 @@ def new_unet(size_px: int = 32) -> UNet2DConditionModel:
         block_out_channels=(32, 96, 160),
         layers_per_block=1,
         cross_attention_dim=TEXT_WIDTH,
-        attention_head_dim=(1, 3, 5),  # number of heads, whatever diffusers calls it: 32 wide each
+        # The number of heads, whatever diffusers calls it: 32 wide each.
+        attention_head_dim=(1, 3, 5),  # pyright: ignore[reportArgumentType]  # diffusers means tuple[int, ...]
         norm_num_groups=16,
         in_channels=3,
         out_channels=3,
@@ -103,9 +107,6 @@ def _save(both: nn.ModuleDict, average: WeightAverage, tokenizer: Any, scheduler
 
 def save_parts(folder: Path, *, unet: Any, text: Any, tokenizer: Any, scheduler: Any) -> None:
     """Write a diffusers folder: each part by its own class's `save_pretrained`, in half precision."""
-    import copy
-    import json
-
     folder.mkdir(parents=True, exist_ok=True)
     copy.deepcopy(unet).half().save_pretrained(folder / "unet", safe_serialization=True)
     copy.deepcopy(text).half().save_pretrained(folder / "text_encoder", safe_serialization=True)

@@ -43,7 +43,7 @@ def train_clip(
     """Train a CLIP of about a million weights beside its embeddings and save it in open_clip's layout."""
     torch.manual_seed(seed)
     model = cast("Any", open_clip.CLIP(**CONFIG))
-    cast("Any", model).visual.preprocess_cfg = {"size": 32, "mean": (_MEAN,) * 3, "std": (_STD,) * 3}
+    model.visual.preprocess_cfg = {"size": 32, "mean": (_MEAN,) * 3, "std": (_STD,) * 3}
     tokenizer = cast("Any", open_clip.SimpleTokenizer(context_length=CONFIG["text_cfg"]["context_length"]))
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.05, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=learning_rate, total_steps=steps, pct_start=0.1)

@@ -1,4 +1,4 @@
-"""The pictures that the toy models learn from: subjects of the training namespace alone, drawn once and kept in a cache.
+"""What the toy models learn from: subjects of the training namespace alone, drawn once and kept in a cache.
 
 Legend: P pictures, C channels, H height, W width.
 """
@@ -8,7 +8,9 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any, cast
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -52,7 +54,7 @@ def draw_of_all_skills(count: int, *, size_px: int, cache: Path, processes: int 
     )
 
 
-def _drawn(
+def _drawn(  # noqa: PLR0917 - private, two callers
     name: str,
     numbers: range,
     views_each: int,
@@ -81,6 +83,6 @@ def _drawn(
     return Drawings(subjects, views, load_file(path)["pictures"], views_each)
 
 
-def _render(subjects: Sequence[Subject], views: Sequence[View], size_px: int) -> object:
+def _render(subjects: Sequence[Subject], views: Sequence[View], size_px: int) -> "np.ndarray[Any, np.dtype[np.uint8]]":
     torch.set_num_threads(1)
-    return render(subjects, views, size_px=size_px).numpy()
+    return cast("np.ndarray[Any, np.dtype[np.uint8]]", render(subjects, views, size_px=size_px).numpy())

@@ -29,7 +29,7 @@ class CaptionedPool:
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "pool", step))
         index_N = torch.randint(0, len(self.captions), (count,), generator=generator)
         choice_N = torch.rand(count, generator=generator)
-        texts = [
+        texts: list[str] = [
             self.captions[index][int(choice * len(self.captions[index]))]
             for index, choice in zip(index_N.tolist(), choice_N.tolist(), strict=True)
         ]

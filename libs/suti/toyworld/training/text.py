@@ -1,4 +1,4 @@
-"""The toy base's text encoder: a small CLIP text transformer with a byte-level BPE of its own, in transformers' format."""
+"""The toy base's text encoder: a small CLIP text transformer with a byte-level BPE of its own."""
 
 from collections.abc import Iterable
 
@@ -24,13 +24,8 @@ def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<start> $A <end>", special_tokens=[("<start>", 1), ("<end>", 2)]
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token="<start>",
-        eos_token="<end>",
-        pad_token="<pad>",
-        model_max_length=MAX_TOKENS,
-    )
+    special = {"bos_token": "<start>", "eos_token": "<end>", "pad_token": "<pad>"}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=MAX_TOKENS, **special)
 
 
 def new_text_encoder(tokenizer: PreTrainedTokenizerFast, *, width: int) -> CLIPTextModel:

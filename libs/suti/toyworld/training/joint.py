@@ -1,0 +1,150 @@
+"""Training the toy base and its warm start together: one network, half of its rows with demonstrations.
+
+Rows without demonstrations never touch the added attention, so the UNet alone is the base; with it, it is the warm
+start (the paper's Re-Imagen mode). Why together: docs/decisions/0006.
+
+Legend: S subjects, K demonstrations, T targets of each, N = S x T + singles pictures of a batch.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from suti.core.seeds import derive_seed
+from suti.ml.apprentice.average import WeightAverage
+from suti.ml.diffusion.base import save_base
+from suti.ml.diffusion.schedule import NoiseSchedule, denoising_loss
+from suti.ml.diffusion.text import TextEmbedding
+from suti.ml.subject.files import SubjectModel, load_subject_model, save_subject_model
+from suti.toyworld.captions import caption
+from suti.toyworld.training.drawings import Drawings
+from suti.toyworld.training.pool import CaptionedPool
+
+_KEEP_TEXT, _KEEP_DEMONSTRATIONS = 0.9, 0.85
+
+
+@dataclass(frozen=True)
+class JointRecipe:
+    """How much of what in a step; as the committed models were trained."""
+
+    steps: int
+    subjects: int = 7
+    demonstrations: int = 3
+    targets: int = 4
+    singles: int = 20
+    learning_rate: float = 1e-3
+    save_every: int = 250
+
+
+@dataclass(frozen=True)
+class _Step:
+    demonstrations_SKCHW: Tensor
+    demonstration_texts: list[str]
+    targets_NCHW: Tensor
+    texts: list[str]
+    generator: torch.Generator
+
+
+def train_together(
+    clusters: Drawings,
+    singles: CaptionedPool,
+    folder: Path,
+    *,
+    recipe: JointRecipe,
+    seed: int = 0,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> None:
+    """Go on from `folder/base` and write `folder/base` and `folder/warmstart`, averaged, in half precision."""
+    model = load_subject_model(folder / "base")
+    model.network.unet.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # torch's stub
+    parts = nn.ModuleDict({"network": model.network, "text": model.base.text})
+    parts.train().requires_grad_(True)
+    schedule = NoiseSchedule.from_config(model.base.scheduler_config)
+    optimizer = torch.optim.AdamW(parts.parameters(), lr=recipe.learning_rate, weight_decay=0.01)
+    rates = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=recipe.learning_rate, total_steps=recipe.steps, pct_start=0.05
+    )
+    average = WeightAverage(parts, decay=0.998)
+    for step in range(recipe.steps):
+        loss = _loss(model, schedule, _deal(clusters, singles, recipe, step, seed), recipe)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(parts.parameters(), 1.0)
+        optimizer.step()
+        rates.step()
+        average.update(parts, step)
+        if progress is not None:
+            progress(step + 1, recipe.steps, float(loss.detach()))
+        if (step + 1) % recipe.save_every == 0 or step + 1 == recipe.steps:
+            _save(parts, average, model, folder)
+
+
+def _loss(model: SubjectModel, schedule: NoiseSchedule, work: _Step, recipe: JointRecipe) -> Tensor:
+    count = work.targets_NCHW.shape[0]
+    shown = recipe.subjects * recipe.targets
+    t_N = torch.randint(0, schedule.steps, (count,), generator=work.generator)
+    noise_NCHW = torch.randn(work.targets_NCHW.shape, generator=work.generator)
+    keep_N = (torch.rand(shown, generator=work.generator) < _KEEP_DEMONSTRATIONS).float()
+    noisy_NCHW = schedule.add_noise(work.targets_NCHW, noise_NCHW, t_N).contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        embedded: TextEmbedding = model.base.text([*work.demonstration_texts, *work.texts])
+        asked = len(work.demonstration_texts)
+        context = model.network.encode(work.demonstrations_SKCHW, embedded.select(range(asked)))
+        # Singles first: the rows that the added attention passes by.
+        text = embedded.select(range(asked, asked + count))
+        answer_NCHW = model.network(noisy_NCHW, t_N, text, subject=context, keep_N=keep_N, unseen=count - shown)
+    return denoising_loss(answer_NCHW, schedule.target(work.targets_NCHW, noise_NCHW, t_N)).mean()
+
+
+def _deal(clusters: Drawings, singles: CaptionedPool, recipe: JointRecipe, step: int, seed: int) -> _Step:
+    generator = torch.Generator().manual_seed(derive_seed(seed, "toy-joint", step))
+    pictures_NCHW, texts = singles.captioned(step, recipe.singles)
+    each = clusters.views_each
+    shown: list[int] = []
+    asked: list[int] = []
+    for subject in torch.randint(0, len(clusters.views) // each, (recipe.subjects,), generator=generator).tolist():
+        order = (subject * each + torch.randperm(each, generator=generator)).tolist()
+        shown += order[: recipe.demonstrations]
+        asked += order[recipe.demonstrations :][: recipe.targets]
+    texts += _said(clusters, asked, generator)
+    dropped_N = torch.rand(len(texts), generator=generator) >= _KEEP_TEXT
+    return _Step(
+        demonstrations_SKCHW=_pixels(clusters, shown).unflatten(0, (recipe.subjects, recipe.demonstrations)),
+        demonstration_texts=_said(clusters, shown, generator),
+        targets_NCHW=torch.cat([pictures_NCHW, _pixels(clusters, asked)]),
+        texts=["" if drop else text for text, drop in zip(texts, dropped_N.tolist(), strict=True)],
+        generator=generator,
+    )
+
+
+def _said(clusters: Drawings, rows: Sequence[int], generator: torch.Generator) -> list[str]:
+    """Captions as the web and a captioner would leave them: mostly the class, often a name, now and then traits."""
+    chance_N = torch.rand(len(rows), generator=generator).tolist()
+    return [
+        caption(
+            clusters.subjects[row],
+            clusters.views[row],
+            seed=row,
+            detail=0.5 if chance < 0.15 else 0.0,
+            named=chance > 0.65,
+        )
+        for row, chance in zip(rows, chance_N, strict=True)
+    ]
+
+
+def _pixels(clusters: Drawings, rows: Sequence[int]) -> Tensor:
+    return clusters.pictures_PCHW[list(rows)].float() / 127.5 - 1.0
+
+
+def _save(parts: nn.ModuleDict, average: WeightAverage, model: SubjectModel, folder: Path) -> None:
+    """Write the averaged weights; training goes on with its own."""
+    own = {name: value.detach().clone() for name, value in parts.named_parameters()}
+    average.copy_to(parts)
+    save_base(model.base, folder / "base")
+    save_subject_model(model, folder / "warmstart")
+    with torch.no_grad():
+        for name, value in parts.named_parameters():
+            value.copy_(own[name])
