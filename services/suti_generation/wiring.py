@@ -49,7 +49,8 @@ class Generation:
             device=settings.device,
             dtype=getattr(torch, settings.dtype),
         )
-        subjects, contexts = SubjectShelf(store), ContextShelf(store, max_bytes=settings.context_bytes)
+        subjects = SubjectShelf(store)
+        contexts = ContextShelf(store, max_bytes=settings.context_bytes, device=settings.device)
         painter = Painter(
             shelf,
             contexts,

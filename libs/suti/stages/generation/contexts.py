@@ -25,8 +25,9 @@ class ContextKey:
 class ContextShelf:
     """Keys and values by subject and model. Those used least lately leave the memory first; safe between threads."""
 
-    def __init__(self, store: Store, *, max_bytes: int) -> None:
+    def __init__(self, store: Store, *, max_bytes: int, device: str = "cpu") -> None:
         self._store = store
+        self._device = device
         self._max_bytes = max_bytes
         self._held: OrderedDict[ContextKey, SubjectContext] = OrderedDict()
         self._held_bytes = 0
@@ -77,8 +78,8 @@ class ContextShelf:
         if told != key.subject_digest:
             return None
         return SubjectContext(
-            keys={name[2:]: value for name, value in tensors.items() if name.startswith("k:")},
-            values={name[2:]: value for name, value in tensors.items() if name.startswith("v:")},
+            keys={name[2:]: value.to(self._device) for name, value in tensors.items() if name.startswith("k:")},
+            values={name[2:]: value.to(self._device) for name, value in tensors.items() if name.startswith("v:")},
         )
 
 

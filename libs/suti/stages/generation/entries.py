@@ -10,8 +10,8 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from suti.ml.diffusion.recipe import SamplingRecipe
-from suti.ml.model_files import ModelInvalid
-from suti.stages.model_catalogue import UnknownModel
+from suti.ml.model_files import ModelInvalid, resolve
+from suti.stages.model_catalogue import ModelCatalogue, UnknownModel
 
 SAMPLING_FILE = "sampling.json"  # how a model likes to draw, beside its weights
 FALLBACK_SAMPLING = SamplingRecipe(sampler="dpmsolver++", steps=30, guidance=5.0)
@@ -50,6 +50,24 @@ class ModelEntry:
     def sees_subjects(self) -> bool:
         """Whether it looks at demonstrations."""
         return self.kind in {ModelKind.WARMSTART, ModelKind.APPRENTICE}
+
+
+def entries_below(catalogue: ModelCatalogue) -> list[ModelEntry]:
+    """The models in a catalogue's folders by name; folders that are no models, or broken ones, are left out."""
+    names = {
+        folder.name
+        for place in catalogue.search
+        if place.is_dir()
+        for folder in place.iterdir()
+        if folder.is_dir() and not folder.name.startswith(".")
+    }
+    found: list[ModelEntry] = []
+    for name in sorted(names):
+        try:
+            found.append(entry_of_folder(name, catalogue.find("model", name).sha256, resolve(name, catalogue.search)))
+        except (UnknownModel, ModelInvalid):
+            continue
+    return found
 
 
 def entry_of_folder(name: str, sha256: str, folder: Path) -> ModelEntry:

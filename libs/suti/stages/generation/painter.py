@@ -140,6 +140,8 @@ class Painter:
         self._max_waiting = max_waiting
         self._batch_pictures = batch_pictures  # 1: every order is drawn by itself
         self._waiting: list[_Job] = []
+        self._drawing: list[_Job] = []
+        self._ended = False
         self._came = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "painter", initializer=lambda: torch.set_num_threads(threads))
 
@@ -156,6 +158,8 @@ class Painter:
             DeadlinePassed: it would come too late.
             DrawingDiverged: a picture is not made of numbers.
         """
+        if self._ended:
+            raise Overloaded("this process is just stopping: try again")
         if len(self._waiting) >= self._max_waiting:
             raise Overloaded(f"{len(self._waiting)} requests wait already: try again later, or run more replicas")
         loop = asyncio.get_running_loop()
@@ -188,7 +192,7 @@ class Painter:
                     await asyncio.wait([coming, stopping], return_when=asyncio.FIRST_COMPLETED)
                     coming.cancel()
                     continue
-                batch = self._next_batch()
+                self._drawing = batch = self._next_batch()
                 try:
                     painted = await loop.run_in_executor(self._thread, self._draw, batch, loop)
                 except Exception as error:  # noqa: BLE001 - it belongs to those who asked
@@ -200,6 +204,9 @@ class Painter:
                     if not job.done.done():
                         job.done.set_result(result)
         finally:
+            self._ended = True
+            for job in (*self._drawing, *self._waiting):
+                job.unwanted.set()
             stopping.cancel()
             self._thread.shutdown(wait=False, cancel_futures=True)
 

@@ -13,12 +13,12 @@ import torch
 
 from suti.core import keys
 from suti.core.records import Stage
-from suti.infra.ledger import Commit, Ledger, Part
+from suti.infra.ledger import Commit, Ledger, Part, PartCorrupt
 from suti.infra.store import BadKey, ObjectMissing, Store
 from suti.ml.model_files import ModelInvalid, resolve
 from suti.ml.subject.files import SubjectModel, load_subject_model
 from suti.stages.apprentice import MODEL, materialise_model
-from suti.stages.generation.entries import DRAWING, ModelEntry, ModelKind, entry_of_folder, size_px_of
+from suti.stages.generation.entries import DRAWING, ModelEntry, ModelKind, entries_below, entry_of_folder, size_px_of
 from suti.stages.model_catalogue import ModelCatalogue, UnknownModel
 from suti.stages.outcome import weights_sha256
 from suti.stages.run_spec import load_run_spec
@@ -46,24 +46,19 @@ class ModelShelf:
         self._device = device
         self._dtype = dtype
         self._loaded: OrderedDict[str, SubjectModel] = OrderedDict()
+        self._runs: dict[str, ModelEntry] = {}  # commits never change, so each is read once
         self._lock = Lock()
 
     def entries(self) -> list[ModelEntry]:
         """All models, the promoted one first, then by name; folders that are none are left out."""
-        names = {
-            folder.name
-            for place in self._catalogue.search
-            if place.is_dir()
-            for folder in place.iterdir()
-            if folder.is_dir() and not folder.name.startswith(".")
-        }
-        found: list[ModelEntry] = []
-        promoted = self.promoted()
-        for name in (*names, *(f"{_RUN_MODELS}{run_id}" for run_id in self._trained_runs())):
+        found = entries_below(self._catalogue)
+        for run_id in self._trained_runs():
             try:
-                found.append(replace(self._find(name), promoted=name == promoted))
-            except (UnknownModel, ModelInvalid):
+                found.append(self._of_run(run_id))
+            except (ModelInvalid, PartCorrupt, ObjectMissing):
                 continue
+        promoted = self.promoted()
+        found = [replace(entry, promoted=entry.name == promoted) for entry in found]
         return sorted(found, key=lambda entry: (not entry.promoted, entry.name))
 
     def promoted(self) -> str:
@@ -113,6 +108,11 @@ class ModelShelf:
         return entry_of_folder(name, reference.sha256, self._place(name))
 
     def _of_run(self, run_id: str) -> ModelEntry:
+        if run_id not in self._runs:
+            self._runs[run_id] = self._read_run(run_id)
+        return self._runs[run_id]
+
+    def _read_run(self, run_id: str) -> ModelEntry:
         commit = self._commit(run_id)
         if commit is None:
             raise UnknownModel("model", f"run {run_id[:64]!r} has no apprentice yet: see `suti run list`")

@@ -1,0 +1,81 @@
+"""`suti models`: what can be drawn with, and bringing more of it home."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from suti.api.types.v1.types_pb2 import Model, ModelKind
+from suti.cli.connection import DEFAULT_DATA, ENDPOINTS_FILE, DataOption, ServerOption, connect
+from suti.core.errors import InvalidArgument
+from suti.local.folder import DataFolder, models_path
+
+app = typer.Typer(no_args_is_help=True, help="List, import and calibrate models.")
+console = Console()
+
+
+@app.callback()
+def _models() -> None:
+    """List, import and calibrate models."""
+
+
+@app.command("list")
+def list_models(server: ServerOption = "", data: DataOption = DEFAULT_DATA) -> None:
+    """Show the models that requests may name: the running service's, or else those that lie on this machine."""
+    asked = bool(server) or (data / ENDPOINTS_FILE).exists()
+    table = Table("model", "kind", "pictures", "sha256", "about", box=None)
+    for name, kind, size_px, sha256, about in _running(server, data) if asked else _lying_here(data):
+        table.add_row(name, kind, f"{size_px} px" if size_px else "", sha256[:12], about)
+    console.print(table)
+    if not asked:
+        console.print("No service is running: apprentices of runs are not among these.", style="dim")
+
+
+@app.command("import")
+def import_(
+    source: Annotated[str, typer.Argument(help="A diffusers folder, or a hub's name such as owner/model.")],
+    name: Annotated[str, typer.Option(help="What to call it; unset: the source's own last name.")] = "",
+    revision: Annotated[str, typer.Option(help="The hub's branch, tag or commit.")] = "",
+    licence: Annotated[str, typer.Option(help="Where the model itself states none.")] = "",
+    data: DataOption = DEFAULT_DATA,
+) -> None:
+    """Copy what is needed of a base, check that it loads and answers, and keep it in the data folder."""
+    from suti.ml.diffusion.imports import import_model  # noqa: PLC0415 - brings torch
+
+    called = name or Path(source.rstrip("/")).name.lower()
+    if called.startswith(".") or "/" in called:
+        raise InvalidArgument("--name", f"{called!r} is no plain name: use letters, digits, dots and dashes")
+    with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console) as working:
+        working.add_task(f"importing {source}")
+        imported = import_model(source, DataFolder(data).models / called, revision=revision, licence=licence)
+    card = imported.card
+    console.print(
+        f"{called}  {card.kind}, {card.size_px} px, {card.prediction}, sha256 {imported.digest[:12]}, "
+        f"licence: {card.licence or 'not stated'}",
+        soft_wrap=True,
+    )
+
+
+type _Row = tuple[str, str, int, str, str]
+
+
+def _running(server: str, data: Path) -> list[_Row]:
+    with connect(server, data) as suti:
+        return [_row(model) for model in suti.list_models()]
+
+
+def _row(model: Model) -> _Row:
+    kind = ModelKind.Name(model.kind).removeprefix("MODEL_KIND_").lower().replace("_", "-")
+    about = f"{'promoted; ' if model.promoted else ''}{model.description}"
+    return model.name, kind, model.width_px, model.sha256, about
+
+
+def _lying_here(data: Path) -> list[_Row]:
+    from suti.stages.generation.entries import entries_below  # noqa: PLC0415 - not needed otherwise
+    from suti.stages.model_catalogue import ModelCatalogue  # noqa: PLC0415
+
+    found = entries_below(ModelCatalogue.from_path(models_path(DataFolder(data))))
+    return [(entry.name, entry.kind.value, entry.size_px, entry.sha256, entry.description) for entry in found]
