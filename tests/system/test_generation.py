@@ -133,17 +133,25 @@ def test_a_registered_subject_and_the_same_pictures_inline_draw_alike(client: Su
     assert first.pixels_sha256 != third.pixels_sha256
 
 
+def difference(one: pb.GenerateResponse, other: pb.GenerateResponse) -> int:
+    """The largest difference of a pixel of the first pictures, 0 to 255."""
+    ours, theirs = (Image.open(io.BytesIO(answer.pictures[0].png)).tobytes() for answer in (one, other))
+    return max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
+
+
 def test_text_and_subject_guidance_are_apart(client: Suti) -> None:
     shown = demonstrations(2, seed=70)
 
-    def drawn(**weights: float) -> str:
-        request = generate_request("a mug", demonstrations=shown, model="warmstart", seed=5, **weights)
-        return client.generate(request).pictures[0].pixels_sha256
+    def drawn(**weights: float) -> pb.GenerateResponse:
+        return client.generate(
+            generate_request("a mug", demonstrations=shown, model="warmstart", seed=5, steps=4, **weights)
+        )
 
-    blind = client.generate(generate_request("a mug", model="base", seed=5, guidance=2.0)).pictures[0].pixels_sha256
+    blind = client.generate(generate_request("a mug", model="base", seed=5, steps=4, sampler_name="ddim", guidance=2.0))
 
-    assert drawn(guidance=2.0, subject_guidance=0.0) == blind
-    assert len({blind, drawn(guidance=2.0), drawn(guidance=2.0, subject_guidance=6.0)}) == 3
+    assert difference(drawn(guidance=2.0, subject_guidance=0.0), blind) <= 1  # rounding of other batch shapes
+    assert difference(drawn(guidance=2.0), blind) > 1
+    assert difference(drawn(guidance=2.0, subject_guidance=6.0), drawn(guidance=2.0)) > 1
 
 
 def test_a_stream_tells_place_steps_previews_and_the_result_last(client: Suti) -> None:
@@ -202,8 +210,7 @@ def test_requests_that_come_together_get_the_pictures_of_their_own_prompts(clien
 
     for prompt in prompts:
         alone = client.generate(generate_request(prompt, model="base", seed=1, steps=8))
-        ours, theirs = (Image.open(io.BytesIO(one.pictures[0].png)).tobytes() for one in (alone, together[prompt]))
-        assert max(abs(a - b) for a, b in zip(ours, theirs, strict=True)) <= 1
+        assert difference(alone, together[prompt]) <= 1
 
 
 def test_a_batch_is_drawn_in_the_background_and_keeps_the_errors_of_its_requests(client: Suti) -> None:
@@ -221,9 +228,11 @@ def test_a_batch_is_drawn_in_the_background_and_keeps_the_errors_of_its_requests
 
 
 def bomb() -> bytes:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
     header = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
-    chunk = b"IHDR" + header
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"")
 
 
 def with_picture(content: bytes) -> list[Demonstration]:
@@ -287,6 +296,7 @@ def test_odd_but_honest_pictures_are_welcome(client: Suti) -> None:
         ({"height_px": 8}, "SIZE_NOT_SUPPORTED"),
         ({"model": "no-such-model"}, "UNKNOWN_MODEL"),
         ({"model": "../../etc"}, "UNKNOWN_MODEL"),
+        ({"model": "/etc"}, "UNKNOWN_MODEL"),
         ({"model": "notes"}, "UNKNOWN_MODEL"),
         ({"model": "runs/01H00000000000000000000000"}, "UNKNOWN_MODEL"),
         ({"model": "runs/../x"}, "UNKNOWN_MODEL"),

@@ -104,7 +104,13 @@ class ModelShelf:
     def _find(self, name: str) -> ModelEntry:
         if name.startswith(_RUN_MODELS):
             return self._of_run(name.removeprefix(_RUN_MODELS))
-        reference = self._catalogue.find("model", name)
+        unknown = UnknownModel("model", f"no model {name[:64]!r}: see `suti models list`")
+        if Path(name).is_absolute():  # no caller may have folders of this machine read that are not offered
+            raise unknown
+        try:
+            reference = self._catalogue.find("model", name)
+        except UnknownModel:
+            raise unknown from None
         return entry_of_folder(name, reference.sha256, self._place(name))
 
     def _of_run(self, run_id: str) -> ModelEntry:
