@@ -37,11 +37,10 @@ from suti.infra.dead_letters import DeadLetters
 from suti.infra.ledger import Draft, Ledger
 from suti.infra.store import Store
 from suti.infra.tables import Row, to_parquet
-from suti.stages import filtering
 from suti.stages.run_spec import load_run_spec
 from tests.servers.nats import NatsServer
 
-START_S = 60.0
+START_S = 240.0
 
 
 @dataclass
@@ -163,8 +162,10 @@ class Shards:
     def _grouping(self, ledger: Ledger, draft: Draft, shard: int) -> None:
         for index in range(self.shards):
             draft.write(f"clusters-{index:06d}.parquet", to_parquet(self.pictures(index), PictureRow))
-        drop = DropRow("page", "https://example.org/poor", "PAGE_TOO_FEW_PICTURES", 2.0, "", "https://example.org/poor")
-        draft.write("drops.parquet", to_parquet([drop], DropRow))
+        poor = "https://example.org/poor"
+        drops = [DropRow("page", poor, "PAGE_TOO_FEW_PICTURES", 2.0, "", poor)]
+        drops += [DropRow("pair", f"{poor}/{n}.png", "PAGE_TOO_FEW_PICTURES", None, "", poor) for n in range(2)]
+        draft.write("drops.parquet", to_parquet(drops, DropRow))
         clusters = self.shards * self.clusters
         counts = {
             "items_in": clusters * 3 + 2,
@@ -217,6 +218,8 @@ class Shards:
     def _filtering(self, ledger: Ledger, draft: Draft, shard: int) -> None:
         spec = load_run_spec(self.store, ledger.run_id)
         if spec.parent_run_id:
+            from suti.stages import filtering  # noqa: PLC0415 - brings torch, and only replays need it
+
             filtering.replay(ledger, spec, shard, parent=Ledger(self.store, spec.parent_run_id), fence=draft.fence)
             return
         rows = self.candidates(shard)

@@ -18,7 +18,7 @@ from suti.infra.store import Store
 from tests.servers.nats import NatsServer
 from tests.system.pipeline_stack import PipelineProcess, Shards, workers
 
-ENDS_S = 60.0
+ENDS_S = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ async def test_cancelling_takes_effect_within_seconds_and_is_harmless_twice(pipe
     run = start(pipeline)
     with pipeline.client() as suti:
         suti.cancel_run(run.run_id, reason="changed my mind")
-        run = await asyncio.wait_for(ended(pipeline, run.run_id), 5.0)
+        run = await asyncio.wait_for(ended(pipeline, run.run_id), 10.0)
         assert run.state == pb.RUN_STATE_CANCELLED
         assert suti.cancel_run(run.run_id).state == pb.RUN_STATE_CANCELLED
 

@@ -143,22 +143,26 @@ class _Sharded:
 
 
 def _grouping(store: Store, spec: RunSpec, commit: Commit) -> StageAudit:
-    """Pairs by count, clusters by id: one that stands in two shards, or twice in one, is doubled."""
+    """Pairs by count, clusters and pages by id: a cluster or page that stands in two places is doubled."""
     ledger = ledger_of(store, spec, Stage.GROUPING)
     names: Counter[str] = Counter()
     for shard in range(commit.counts["shards"]):
         rows = _read(ledger, commit, f"clusters-{shard:06d}.parquet", PictureRow)
         names.update({row.cluster_id for row in rows})
+        names.update({row.cluster_id: row.page_url for row in rows}.values())
     doubled = sorted(name for name, times in names.items() if times > 1)
+    # A page that was fetched twice may have been dropped once and clustered once.
+    pages = {row.page_url for row in drops_of(ledger, commit) if row.kind == "page"} | names.keys()
+    pages_lost = commit.counts["pages_in"] - (len(pages) - commit.counts["clusters_out"])
     read, dropped = commit.counts["items_in"], commit.counts["dropped"]
-    left = commit.counts.get("items_out", commit.counts.get("pictures_out", 0))
+    left = commit.counts["items_out"]
     return StageAudit(
         stage=Stage.GROUPING,
         items_in=read,
         items_out=left,
         dropped=dict(read_drop_counts(ledger, commit)),
         open=0,
-        lost=max(0, read - left - dropped),
+        lost=max(0, read - left - dropped) + max(0, pages_lost),
         doubled=len(doubled) + max(0, left + dropped - read),
         suspects=doubled[:_MOST],
     )

@@ -8,8 +8,9 @@ from suti.infra.ledger import Commit, Ledger
 from suti.infra.store import ObjectMissing, Store
 from suti.infra.tables import from_parquet
 
-# What the items of a stage are called in its drops. Grouping drops pages and pictures alike.
+# What the items of a stage are called in its drops. Grouping drops pages and records beside them.
 ITEM_KIND: Mapping[Stage, str] = {
+    Stage.GROUPING: "pair",
     Stage.SELECTION: "cluster",
     Stage.CAPTIONING: "cluster",
     Stage.EXPERTS: "cluster",
@@ -35,7 +36,7 @@ class DropCounts:
 def read_drop_counts(ledger: Ledger, commit: Commit) -> Counter[str]:
     """Items of the shard that were dropped or refused, by reason."""
     stage = Stage(commit.stage)
-    kind = ITEM_KIND.get(stage)
+    kind = ITEM_KIND.get(stage)  # the apprentice drops examples of more than one kind
     counts = Counter(row.reason for row in drops_of(ledger, commit) if kind in (None, row.kind))
     if stage is Stage.FILTERING:
         verdicts = from_parquet(ledger.read(commit.part("verdicts.parquet")), VerdictRow)
