@@ -1,0 +1,20 @@
+"""What the clustering service is told."""
+
+from pydantic import AliasChoices, Field, PositiveInt
+from pydantic_settings import SettingsConfigDict
+
+from suti.infra.settings import ServiceSettings
+
+
+class ClusteringSettings(ServiceSettings):
+    """Read once in `__main__`, from the environment (`SUTI_CLUSTERING_...`)."""
+
+    model_config = SettingsConfigDict(env_prefix="SUTI_CLUSTERING_", frozen=True, env_ignore_empty=True)
+
+    models_path: str = Field(
+        default="",
+        validation_alias=AliasChoices("SUTI_CLUSTERING_MODELS_PATH", "SUTI_MODELS_PATH"),
+        description="Folders with models, separated as PATH is.",
+    )
+    device: str = Field(default="cpu", description="Where models lie: cpu, cuda, cuda:1 ...")
+    keep_models: PositiveInt = Field(default=2, description="Runs' models held in memory; the oldest leave first.")

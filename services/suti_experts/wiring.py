@@ -1,0 +1,49 @@
+"""What the service is made of."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from suti.core.records import Stage
+from suti.infra.bus.connection import Bus
+from suti.infra.bus.worker import Worker
+from suti.infra.dead_letters import DeadLetters
+from suti.infra.jobs.local import LocalJobs
+from suti.infra.rpc.server import MODEL, RpcServer
+from suti.stages.launched_work import LaunchedWork
+from suti_experts.settings import ExpertsSettings
+
+
+@dataclass(frozen=True)
+class Experts:
+    """The service's parts, connected and not yet started. It launches jobs and loads no model itself."""
+
+    server: RpcServer
+    worker: Worker
+    jobs: LocalJobs
+
+    @classmethod
+    def wire(cls, settings: ExpertsSettings, bus: Bus) -> Self:
+        """The parts as the settings want them. Raises BadConfiguration."""
+        store = settings.open_store()
+        settings.jobs_folder.mkdir(parents=True, exist_ok=True)
+        jobs = LocalJobs(
+            settings.jobs_folder, slots=settings.slots, grace_s=settings.job_grace_s, retry_s=settings.job_retry_s
+        )
+        work = LaunchedWork(bus, store, jobs, settings.job_plan())
+        worker = Worker(
+            bus,
+            stage=Stage.EXPERTS,
+            handle=work.handle,
+            dead_letters=DeadLetters(store),
+            concurrency=settings.concurrency,
+            ack_wait_s=settings.ack_wait_s,
+            max_deliveries=settings.max_deliveries,
+            backoff_s=settings.backoff_s(),
+            drain_s=settings.drain_s,
+        )
+        return cls(server=settings.make_server(), worker=worker, jobs=jobs)
+
+    async def get_ready(self) -> None:
+        """Jobs that an earlier process left go on; models are loaded by jobs alone, so health can say SERVING."""
+        await self.jobs.recover()
+        await self.server.set_serving(MODEL, serving=True)
