@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 
 
-async def becomes(condition: Callable[[], bool | Awaitable[bool]], *, limit_s: float = 15.0) -> None:
+async def becomes(condition: Callable[[], bool | Awaitable[bool]], *, limit_s: float = 60.0) -> None:
     """Returns once the condition holds; fails the test after the limit."""
     async with asyncio.timeout(limit_s):
         while True:
@@ -18,7 +18,7 @@ async def becomes(condition: Callable[[], bool | Awaitable[bool]], *, limit_s: f
             await asyncio.sleep(0.02)
 
 
-async def appears(path: Path, *, limit_s: float = 15.0) -> str:
+async def appears(path: Path, *, limit_s: float = 60.0) -> str:
     """The file's text, once it has any."""
     await becomes(lambda: path.exists() and path.stat().st_size > 0, limit_s=limit_s)
     return path.read_text()  # noqa: ASYNC240 - a few bytes

@@ -1,7 +1,6 @@
 """A bus on a real nats-server of the test's own, and dead letters in a folder."""
 
 import asyncio
-import os
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -70,8 +69,13 @@ async def working(
         await task
 
 
-async def worker_process(script: str, *arguments: str | Path) -> asyncio.subprocess.Process:
+@asynccontextmanager
+async def worker_process(script: str, *arguments: str | Path) -> AsyncGenerator[asyncio.subprocess.Process]:
     """A worker in a process of its own, to be killed."""
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-c", script, *map(str, arguments), env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, *map(str, arguments))
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

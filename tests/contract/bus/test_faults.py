@@ -38,11 +38,10 @@ async def test_the_ticket_of_a_killed_worker_goes_to_another(
     bus: Bus, dead_letters: DeadLetters, nats_server: NatsServer, tmp_path: Path
 ) -> None:
     mark = tmp_path / "mark"
-    victim = await worker_process(WORKER, nats_server.url, f"file://{tmp_path}/store", mark)
     await bus.issue(ticket(4))
-    await appears(mark)
-    victim.kill()
-    await victim.wait()
+    async with worker_process(WORKER, nats_server.url, f"file://{tmp_path}/store", mark) as victim:
+        await appears(mark)
+        victim.kill()
     handled: list[tuple[int, int]] = []
 
     async def handle(ticket: ShardTicket, lease: Lease) -> None:
@@ -59,10 +58,9 @@ async def test_a_ticket_that_kills_every_worker_becomes_a_dead_letter(
 ) -> None:
     await bus.issue(ticket())
     mark = tmp_path / "mark"
-    victim = await worker_process(WORKER, nats_server.url, f"file://{tmp_path}/store", mark)
-    await appears(mark)
-    victim.kill()
-    await victim.wait()
+    async with worker_process(WORKER, nats_server.url, f"file://{tmp_path}/store", mark) as victim:
+        await appears(mark)
+        victim.kill()
     handled: list[int] = []
 
     async def handle(ticket: ShardTicket, lease: Lease) -> None:
