@@ -230,7 +230,7 @@ class Worker:
         )
         try:
             await asyncio.to_thread(self._dead_letters.record, letter)
-        except SutiError as error:  # the store is down: keep the ticket until the letter can be written
+        except Exception as error:  # noqa: BLE001 - the store is down, or worse: keep the ticket until it can be written
             _log.warning("could not write a dead letter (%s); the ticket stays in the queue", error)
             await self._retry_later(message)
             return

@@ -24,9 +24,7 @@ class Answering(pipeline_pb2_grpc.PipelineServiceServicer):
     async def GetRun(self, request: Any, context: Any) -> pipeline_pb2.Run:
         return pipeline_pb2.Run(run_id=await self.answer(request.run_id))
 
-    async def WatchRun(
-        self, request: Any, context: Any
-    ) -> AsyncGenerator[pipeline_pb2.WatchRunResponse]:
+    async def WatchRun(self, request: Any, context: Any) -> AsyncGenerator[pipeline_pb2.WatchRunResponse]:
         for _ in range(2):
             yield pipeline_pb2.WatchRunResponse(run=pipeline_pb2.Run(run_id=request.run_id))
         await self.answer(request.run_id)
