@@ -15,7 +15,7 @@ import pytest
 
 from suti.client import Endpoints, Suti
 
-_START_S = 100.0
+_START_S = 300.0
 _STOP_S = 30.0
 
 
@@ -78,7 +78,7 @@ def runs_of(up: Up) -> list[object]:
         return list(client.list_runs())
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_everything_in_order(up: Up, number: signal.Signals) -> None:
     up.ready()
@@ -93,7 +93,7 @@ def test_a_signal_stops_everything_in_order(up: Up, number: signal.Signals) -> N
     assert not (up.folder / "endpoints.json").exists()
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_a_crashed_service_comes_back_at_the_same_address(up: Up) -> None:
     up.ready()
     before = up.service().pid
@@ -107,7 +107,7 @@ def test_a_crashed_service_comes_back_at_the_same_address(up: Up) -> None:
     assert up.endpoints()["pipeline"] == address
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_what_a_killed_command_left_running_is_ended_by_the_next(up: Up) -> None:
     up.ready()
     left = up.family()
@@ -120,7 +120,7 @@ def test_what_a_killed_command_left_running_is_ended_by_the_next(up: Up) -> None
     assert runs_of(up) == []
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_a_data_folder_has_one_command_at_a_time(up: Up) -> None:
     up.ready()
     second = Up(up.folder)

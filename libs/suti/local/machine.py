@@ -81,7 +81,7 @@ class Machine:
     ) -> None:
         self.stop()
 
-    def start(self, *, timeout_s: float = 120.0, on_change: Callable[[], None] = lambda: None) -> None:
+    def start(self, *, timeout_s: float = 300.0, on_change: Callable[[], None] = lambda: None) -> None:
         """Start everything and return once every service takes calls.
 
         Call it with the folder locked. `on_change` is called now and then, to show how far it is.

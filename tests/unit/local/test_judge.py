@@ -55,4 +55,4 @@ def test_true_renders_are_identified_and_strangers_are_not() -> None:
 
 def test_pictures_of_any_size_are_brought_to_one_that_the_oracle_takes() -> None:
     assert stacked([Image.new("RGB", (48, 48)), Image.new("RGB", (48, 48))]).shape == (2, 3, 32, 32)
-    assert stacked([Image.new("RGB", (64, 64))]).shape == (1, 3, 64, 64)
+    assert stacked([Image.new("RGB", (64, 64))]).shape == (1, 3, 32, 32)

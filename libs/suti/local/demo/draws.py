@@ -7,37 +7,28 @@ from dataclasses import dataclass
 from suti.client import Suti
 from suti.client.inputs import demonstration
 from suti.client.requests.generation import generate_request
-from suti.local.demo.judge import Judged, SubjectJudge
 from suti.local.demo.plan import DemoPlan
 from suti.local.demo.unseen import Unseen, Wanted
-from suti.ml.clip.encoder import ClipEncoder
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """What one model drew for one prompt of one subject, and what it is worth."""
+    """What one model drew for one prompt of one subject."""
 
+    place: int  # among all prompts of all subjects, 0-based
     unseen: Unseen
     wanted: Wanted
-    model: str
     pngs: Sequence[bytes]
-    judged: Sequence[Judged]
 
 
 class Contestants:
-    """Unseen subjects, registered once, drawn by any model and judged."""
+    """Unseen subjects, registered once, then drawn by any model."""
 
-    def __init__(self, client: Suti, plan: DemoPlan, unseen: Sequence[Unseen], *, clip: ClipEncoder) -> None:
+    def __init__(self, client: Suti, plan: DemoPlan, unseen: Sequence[Unseen]) -> None:
         self._client = client
         self._plan = plan
         self._unseen = unseen
         self._ids: dict[int, str] = {}
-        self._judges = {
-            one.number: SubjectJudge(
-                one.subject, one.others, [shown.png for shown in one.demonstrations], clip=clip, group=one.name
-            )
-            for one in unseen
-        }
 
     @property
     def rounds(self) -> int:
@@ -51,24 +42,23 @@ class Contestants:
             answer = self._client.register_subject(shown, display_name=one.name, created_by="suti demo")
             self._ids[one.number] = answer.subject_id
 
-    def draw(self, model: str, *, sees_subject: bool, on_done: Callable[[], None] = lambda: None) -> list[Drawn]:
-        """Every prompt of every subject, drawn and judged; in the order of subjects and prompts. Raises RemoteError."""
+    def draw(
+        self, model: str, *, sees_subject: bool, on_drawn: Callable[[Drawn], None] = lambda drawn: None
+    ) -> list[Drawn]:
+        """Every prompt of every subject, by place; `on_drawn` is told of each as it comes. Raises RemoteError."""
+        pairs = [(one, wanted) for one in self._unseen for wanted in one.wanted]
         with ThreadPoolExecutor(self._plan.callers) as pool:
             waiting = {
-                pool.submit(self._draw_one, one, wanted, model, sees_subject): place
-                for place, (one, wanted) in enumerate((one, wanted) for one in self._unseen for wanted in one.wanted)
+                pool.submit(self._ask, one, wanted, model, sees_subject=sees_subject): (place, one, wanted)
+                for place, (one, wanted) in enumerate(pairs)
             }
-            drawn: dict[int, Drawn] = {}
+            found: list[Drawn] = []
             for future in as_completed(waiting):
-                drawn[waiting[future]] = future.result()
-                on_done()
-        return [drawn[place] for place in sorted(drawn)]
+                found.append(Drawn(*waiting[future], future.result()))
+                on_drawn(found[-1])
+        return sorted(found, key=lambda drawn: drawn.place)
 
-    def judge_of(self, unseen: Unseen) -> SubjectJudge:
-        """Who judges pictures of a subject."""
-        return self._judges[unseen.number]
-
-    def _draw_one(self, unseen: Unseen, wanted: Wanted, model: str, sees_subject: bool) -> Drawn:
+    def _ask(self, unseen: Unseen, wanted: Wanted, model: str, *, sees_subject: bool) -> Sequence[bytes]:
         answer = self._client.generate(
             generate_request(
                 wanted.text,
@@ -82,6 +72,4 @@ class Contestants:
                 created_by="suti demo",
             )
         )
-        pngs = [picture.png for picture in answer.pictures]
-        judged = self._judges[unseen.number].judge(pngs, prompt=wanted.text, view=wanted.view)
-        return Drawn(unseen, wanted, model, pngs, judged)
+        return [picture.png for picture in answer.pictures]

@@ -1,10 +1,11 @@
 """What of a run is worth looking at: clusters, candidates, drawn pictures, enlarged for a page."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from PIL import Image
 
+from suti.local.demo.contest import Results
 from suti.local.demo.draws import Drawn
 from suti.local.demo.run_reading import Candidate, RunReading
 from suti.report.gallery import CandidateCard, ClusterSheet, DrawnRow, Gallery, Shown, SubjectSheet
@@ -13,15 +14,15 @@ _SHOWN_PX = 192  # smaller pictures are enlarged, so that no browser blurs them 
 _CLUSTERS, _KEPT, _REFUSED, _SUBJECTS = 8, 18, 12, 12
 
 
-def exhibit(run: RunReading, drawn: Mapping[str, Sequence[Drawn]]) -> Gallery:
-    """The pictures of a report. `drawn` is by model, each in the order of subjects and prompts."""
+def exhibit(run: RunReading, results: Results) -> Gallery:
+    """The pictures of a report."""
     candidates = list(run.candidates())
     kept = sorted((one for one in candidates if one.verdict.kept), key=lambda one: -one.verdict.gain)
     refused = sorted((one for one in candidates if not one.verdict.kept), key=lambda one: one.verdict.gain)
     return Gallery(
         clusters=[_cluster(run, cluster_id) for cluster_id in list(run.clusters)[:_CLUSTERS]],
         candidates=[_card(run, one) for one in (*_one_each(kept, _KEPT), *_one_each(refused, _REFUSED))],
-        subjects=_subjects(drawn),
+        subjects=_subjects(results),
         losses=run.losses(),
     )
 
@@ -67,31 +68,26 @@ def _one_each(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
     return [one for _, _, one in sorted(ranked, key=lambda entry: entry[:2])[:count]]
 
 
-def _subjects(drawn: Mapping[str, Sequence[Drawn]]) -> list[SubjectSheet]:
-    sheets: list[SubjectSheet] = []
-    models = list(drawn)
-    by_subject: dict[int, list[tuple[Drawn, ...]]] = {}
-    for same in zip(*(drawn[model] for model in models), strict=True):
-        by_subject.setdefault(same[0].unseen.number, []).append(same)
-    for rows in list(by_subject.values())[:_SUBJECTS]:
-        unseen = rows[0][0].unseen
-        sheets.append(
-            SubjectSheet(
-                name=unseen.name,
-                demonstrations=[Shown(enlarged(demo.png), demo.text) for demo in unseen.demonstrations],
-                rows=[
-                    DrawnRow(
-                        prompt=same[0].wanted.text,
-                        by_model={one.model: enlarged(one.pngs[0]) for one in _named(models, same)},
-                        identified={one.model: one.judged[0].identified for one in _named(models, same)},
-                    )
-                    for same in rows
-                ],
+def _subjects(results: Results) -> list[SubjectSheet]:
+    models = list(results.drawn)
+    by_subject: dict[int, list[Drawn]] = {}
+    for drawn in results.drawn[models[-1]]:
+        by_subject.setdefault(drawn.unseen.number, []).append(drawn)
+    return [_subject(rows, models, results) for rows in list(by_subject.values())[:_SUBJECTS]]
+
+
+def _subject(rows: Sequence[Drawn], models: Sequence[str], results: Results) -> SubjectSheet:
+    """The first picture of each model for each prompt: they are of one seed."""
+    unseen = rows[0].unseen
+    return SubjectSheet(
+        name=unseen.name,
+        demonstrations=[Shown(enlarged(demo.png), demo.text) for demo in unseen.demonstrations],
+        rows=[
+            DrawnRow(
+                prompt=row.wanted.text,
+                by_model={model: enlarged(results.drawn[model][row.place].pngs[0]) for model in models},
+                identified={model: results.judged[model][row.place][0].identified for model in models},
             )
-        )
-    return sheets
-
-
-def _named(models: Sequence[str], same: Sequence[Drawn]) -> list[Drawn]:
-    """What was drawn under the names that a reader knows: `apprentice`, not `runs/01...`."""
-    return [Drawn(one.unseen, one.wanted, model, one.pngs, one.judged) for model, one in zip(models, same, strict=True)]
+            for row in rows
+        ],
+    )

@@ -15,6 +15,7 @@ from suti.toyworld.subjects import distractors
 from suti.toyworld.views import View
 
 _OTHERS = 15
+_NAME = "expert"
 
 
 def judge_experts(
@@ -41,10 +42,13 @@ def judge_experts(
             clip=clip,
             group=cluster_id,
         )
+        by_prompt: dict[str, list[bytes]] = {}
         for candidate in own:
-            view = _view(candidate.prompt, subject.kind)
+            by_prompt.setdefault(candidate.prompt, []).append(candidate.png())
+        for prompt, pngs in by_prompt.items():
+            view = _view(prompt, subject.kind)
             if view is not None:
-                judged += judge.judge([candidate.png()], prompt=candidate.prompt, view=view)
+                judged += judge.judge({_NAME: pngs}, prompt=prompt, view=view)[0][_NAME]
         on_done()
     return judged
 
@@ -67,6 +71,6 @@ def _spread(run: RunReading, pages: Collection[str], count: int) -> Mapping[str,
             by_cluster.setdefault(candidate.row.cluster_id, []).append(candidate)
     each = -(-count // max(1, len(by_cluster)))
     return {
-        name: sorted(own, key=lambda one: (one.row.sample, one.row.prompt_id))[:each]
+        name: sorted(own, key=lambda one: (one.row.prompt_id, one.row.sample))[:each]
         for name, own in by_cluster.items()
     }

@@ -4,9 +4,8 @@ Legend: N pictures, K demonstrations, C channels, H height, W width, D embedding
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any, cast
 
 import numpy as np
@@ -36,7 +35,9 @@ class Judged:
 
 
 class SubjectJudge:
-    """Judges pictures of one subject. Safe between threads: one picture batch at a time."""
+    """Judges pictures of one subject. Its line-up is drawn anew for each prompt, since sixty megabytes of renders
+    belong to each: hand in all pictures of a prompt at once.
+    """
 
     def __init__(
         self,
@@ -47,29 +48,30 @@ class SubjectJudge:
         clip: ClipEncoder,
         group: str,
     ) -> None:
-        self._lineup = Lineup(subject, others)
-        self._clip = clip
-        self._group = group
+        self._subject, self._others, self._clip, self._group = subject, others, clip, group
         self._demos_KD = clip.encode_pictures([opened(png) for png in demonstrations], pad=False)
-        self._lock = Lock()
 
-    def judge(self, pngs: Sequence[bytes], *, prompt: str, view: View) -> list[Judged]:
-        """Scores of pictures that were drawn for one prompt, in order."""
-        pictures = [opened(png) for png in pngs]
-        with self._lock:
-            image_ND = self._clip.encode_pictures(pictures, pad=False)
-            text_ND = self._clip.encode_texts([prompt], pad=False)
-            fits: list[float] = clip_t(image_ND, text_ND).tolist()
-            alike: list[float] = clip_i(image_ND, self._demos_KD.expand(len(pictures), -1, -1)).tolist()
-            identified = self.identified(stacked(pictures), view)
-        return [
-            Judged(self._group, prompt, sample, fit, like, right)
-            for sample, (fit, like, right) in enumerate(zip(fits, alike, identified, strict=True))
-        ]
-
-    def identified(self, pictures_NCHW: Tensor, view: View) -> list[bool]:
-        """The oracle's answer alone."""
-        return self._lineup.identified(pictures_NCHW, view)
+    def judge(
+        self, pngs: Mapping[str, Sequence[bytes]], *, prompt: str, view: View, renders_NCHW: Tensor | None = None
+    ) -> tuple[dict[str, list[Judged]], list[bool]]:
+        """Scores of each model's pictures for one prompt, and whether each of `renders_NCHW` is identified."""
+        pictures = [opened(png) for some in pngs.values() for png in some]
+        image_ND = self._clip.encode_pictures(pictures, pad=False)
+        text_ND = self._clip.encode_texts([prompt], pad=False)
+        fits: list[float] = clip_t(image_ND, text_ND).tolist()
+        alike: list[float] = clip_i(image_ND, self._demos_KD.expand(len(pictures), -1, -1)).tolist()
+        pictures_NCHW = stacked(pictures)
+        both_NCHW = pictures_NCHW if renders_NCHW is None else torch.cat([pictures_NCHW, renders_NCHW])
+        identified = Lineup(self._subject, self._others).identified(both_NCHW, view)
+        rows = zip(fits, alike, identified, strict=False)
+        judged = {
+            model: [
+                Judged(self._group, prompt, sample, *scores)
+                for sample, scores in zip(range(len(some)), rows, strict=False)
+            ]
+            for model, some in pngs.items()
+        }
+        return judged, identified[len(pictures) :]
 
 
 def opened(png: bytes) -> Image.Image:
@@ -78,10 +80,8 @@ def opened(png: bytes) -> Image.Image:
 
 
 def stacked(pictures: Sequence[Image.Image]) -> Tensor:
-    """Pictures at a size that the oracle takes. Shape: (N, C, H, W) uint8."""
-    sides = {picture.width for picture in pictures}
-    fits = len(sides) == 1 and next(iter(sides)) % SIDE_PX == 0
-    same = pictures if fits else [picture.resize((SIDE_PX, SIDE_PX), Image.Resampling.BOX) for picture in pictures]
+    """Pictures of any size as the oracle compares them. Shape: (N, C, SIDE_PX, SIDE_PX) uint8."""
+    same = [picture.resize((SIDE_PX, SIDE_PX), Image.Resampling.BOX) for picture in pictures]
     arrays = [cast("np.ndarray[Any, np.dtype[np.uint8]]", np.array(picture)) for picture in same]
     return torch.stack([torch.from_numpy(array_HWC).permute(2, 0, 1) for array_HWC in arrays])
 

@@ -5,8 +5,6 @@ from dataclasses import dataclass, field, replace
 
 from suti.client.inputs import SamplerName
 
-DRAWING_MODELS = ("base", "warmstart")  # what the apprentice is compared with
-
 
 @dataclass(frozen=True, kw_only=True)
 class DemoPlan:
@@ -15,11 +13,11 @@ class DemoPlan:
     pages: int = 76
     crawl_px: int = 64
     seed: int = 0
-    subjects: int = 28
+    subjects: int = 34
     demonstrations: int = 4
-    prompts_each: int = 2
-    pictures_each: int = 4  # of one prompt, drawn side by side
-    expert_pictures: int = 80  # candidates of the run that are judged as well
+    prompts_each: int = 1
+    pictures_each: int = 6  # of one prompt, drawn side by side
+    expert_pictures: int = 60  # candidates of the run that are judged as well
     steps: int = 14
     sampler: SamplerName = "dpmsolver++"
     guidance: float | None = None  # None: the model's own
@@ -39,7 +37,6 @@ def quick(plan: DemoPlan) -> DemoPlan:
         plan,
         pages=14,
         subjects=6,
-        prompts_each=1,
         pictures_each=2,
         expert_pictures=16,
         steps=8,

@@ -14,30 +14,30 @@ from suti.client.inputs import run_order
 from suti.infra.store import Store
 from suti.local import leftovers
 from suti.local.demo.clock import Clock
-from suti.local.demo.draws import Contestants, Drawn
+from suti.local.demo.contest import APPRENTICE, BASE, WARMSTART, Contest
+from suti.local.demo.draws import Contestants
 from suti.local.demo.exhibition import exhibit
 from suti.local.demo.experts import judge_experts
-from suti.local.demo.judge import Judged, share
-from suti.local.demo.plan import DRAWING_MODELS, DemoPlan
+from suti.local.demo.judge import Judged
+from suti.local.demo.plan import DemoPlan
 from suti.local.demo.run_reading import RunReading
 from suti.local.demo.summing import facts_of
-from suti.local.demo.unseen import stranger_renders, true_renders, unseen_subjects
+from suti.local.demo.unseen import unseen_subjects
 from suti.local.folder import DataFolder, packaged_models
 from suti.local.machine import Machine
 from suti.local.memory import MemoryWatch
 from suti.local.programs import MachineOptions
 from suti.ml.clip.encoder import load_clip
-from suti.report.facts import Bounds, Facts, write_json
+from suti.report.facts import Facts, write_json
 from suti.report.page import write_page
 from suti.toyworld.crawls import draw_crawl
 
-APPRENTICE = "apprentice"
 _EXPERT = "expert"
 
 
 @dataclass(frozen=True)
 class Teller:
-    """How a demo tells what it does. All calls come from several threads."""
+    """How a demo tells what it does. Calls come from several threads."""
 
     say: Callable[[str], None]
     follow: Callable[[Suti, str, Callable[[str], None]], Run]
@@ -65,125 +65,111 @@ def tell(plan: DemoPlan, out: Path, teller: Teller, *, options: MachineOptions |
     with data.locked(), MemoryWatch() as memory:
         leftovers.end(data.processes)
         data.clear()
+        crawl, truth = (out / "crawl.warc.gz").absolute(), out / "truth.json"
+        teller.say(f"Drawing a crawl of {plan.pages} pages.")
         with clock.part("drawing the crawl"):
-            teller.say(f"Drawing a crawl of {plan.pages} pages.")
-            files = _Files(out, data, crawl=(out / "crawl.warc.gz").absolute(), truth=out / "truth.json", clock=clock)
-            draw_crawl(files.crawl, truth_path=files.truth, pages=plan.pages, seed=plan.seed, size_px=plan.crawl_px)
-        machine = Machine(data, options)
-        pool = ThreadPoolExecutor(2, thread_name_prefix="demo")
-        try:
+            draw_crawl(crawl, truth_path=truth, pages=plan.pages, seed=plan.seed, size_px=plan.crawl_px)
+        teller.say("Starting NATS and seven services.")
+        with Machine(data, options) as machine:
             with clock.part("starting NATS and seven services"):
-                teller.say("Starting NATS and seven services.")
                 machine.start()
             with Suti(machine.endpoints()) as client:
-                return _told(_Demo(plan, files, client, teller, pool), memory)
-        finally:
-            machine.stop()
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-@dataclass(frozen=True)
-class _Files:
-    out: Path
-    data: DataFolder
-    crawl: Path
-    truth: Path
-    clock: Clock
+                demo = _Demo(plan, Store.open(data.store_url), truth, client, clock, teller)
+                try:
+                    run = demo.run(crawl)
+                    reading = demo.put_to_the_test(run)
+                finally:
+                    demo.give_up()
+        return _write(demo, run, reading, out, memory)
 
 
 class _Demo:
-    """Between the services' start and their stop."""
+    """What happens between the services' start and their stop."""
 
-    def __init__(self, plan: DemoPlan, files: _Files, client: Suti, teller: Teller, pool: ThreadPoolExecutor) -> None:
-        self.plan, self.files, self.clock = plan, files, files.clock
-        self._client, self._teller, self._pool = client, teller, pool
+    def __init__(self, plan: DemoPlan, store: Store, truth: Path, client: Suti, clock: Clock, teller: Teller) -> None:  # noqa: PLR0917
+        self.plan, self.clock = plan, clock
+        self._store, self._truth, self._client, self._teller = store, truth, client, teller
         self._clip = load_clip(str(packaged_models() / "clip"))
-        self.unseen = unseen_subjects(
+        self._unseen = unseen_subjects(
             plan.subjects,
             demonstrations=plan.demonstrations,
             prompts_each=plan.prompts_each,
             size_px=_base_px(),
             seed=plan.seed,
         )
-        self.contestants = Contestants(client, plan, self.unseen, clip=self._clip)
-        self._earlier: list[Future[list[Drawn]]] = []
+        self._contestants = Contestants(client, plan, self._unseen)
+        self.contest = Contest(
+            self._contestants,
+            self._unseen,
+            clip=self._clip,
+            size_px=_base_px(),
+            clock=clock,
+            count=teller.count,
+        )
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="demo")
+        self._others: Future[None] | None = None
+        self._experts: Future[list[Judged]] | None = None
+        self.experts: list[Judged] = []
 
-    def run(self) -> Run:
-        """From the crawl to the apprentice. The other models draw while it trains."""
-        teller = self._teller
-        teller.say(f"Registering {len(self.unseen)} subjects that nothing was trained on.")
-        self.contestants.register()
-        order = run_order(str(self.files.crawl), preset="toy", seed=self.plan.seed, changes=self.plan.changes)
+    def run(self, crawl: Path) -> Run:
+        """From the crawl to the apprentice. While it trains, the other models draw, and the experts are judged."""
+        self._teller.say(f"Registering {len(self._unseen)} subjects that nothing was trained on.")
+        self._contestants.register()
+        order = run_order(str(crawl), preset="toy", seed=self.plan.seed, changes=self.plan.changes)
         run = self._client.create_run(order, created_by="suti demo")
-        teller.say(f"Run {run.run_id}: from the crawl to an apprentice.")
+        self._teller.say(f"Run {run.run_id}: from the crawl to an apprentice.")
 
         def on_stage(stage: str) -> None:
-            if stage == APPRENTICE and not self._earlier:
-                self._earlier = [self._pool.submit(self.draw, model) for model in DRAWING_MODELS]
+            if stage == APPRENTICE:
+                self._others = self._pool.submit(self.contest.others)
+                self._experts = self._pool.submit(self._judge_experts, run.run_id)
 
         with self.clock.part("the run"):
-            return teller.follow(self._client, run.run_id, on_stage)
+            return self._teller.follow(self._client, run.run_id, on_stage)
 
-    def drawn(self, run: Run) -> dict[str, list[Drawn]]:
-        """What each model drew for the same subjects, prompts and seeds."""
-        earlier = self._earlier or [self._pool.submit(self.draw, model) for model in DRAWING_MODELS]
-        by_apprentice = self.draw(f"runs/{run.run_id}")
-        with self.clock.part("waiting for base and warm start"):
-            others = [future.result() for future in earlier]
-        return {**dict(zip(DRAWING_MODELS, others, strict=True)), APPRENTICE: by_apprentice}
+    def put_to_the_test(self, run: Run) -> RunReading:
+        """The apprentice draws; then all that was drawn is judged."""
+        others = self._others or self._pool.submit(self.contest.others)
+        experts = self._experts or self._pool.submit(self._judge_experts, run.run_id)
+        self.contest.apprentice(f"runs/{run.run_id}")
+        with self.clock.part("waiting for the judges"):
+            others.result()
+            self.experts = experts.result()
+            self.contest.settle()
+        return RunReading(self._store, run.run_id)
 
-    def draw(self, model: str) -> list[Drawn]:
-        """One model's pictures, judged."""
-        name = APPRENTICE if model.startswith("runs/") else model
-        on_done = self._teller.count(f"{name} draws", self.contestants.rounds)
-        with self.clock.part(f"{name} draws and is judged"):
-            return self.contestants.draw(model, sees_subject=model != "base", on_done=on_done)
+    def give_up(self) -> None:
+        """Wait for nobody: the services are about to stop."""
+        self.contest.give_up()
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def judge_experts(self, run: RunReading) -> list[Judged]:
-        """The run's own candidates."""
-        count, seed = self.plan.expert_pictures, self.plan.seed
+    def judged(self) -> Mapping[str, list[Judged]]:
+        """Scores of every picture, by who drew it."""
+        results = self.contest.results
+        return {
+            **{name: results.scores_of(name) for name in (BASE, WARMSTART, APPRENTICE)},
+            _EXPERT: self.experts,
+        }
+
+    def _judge_experts(self, run_id: str) -> list[Judged]:
+        reading, count = RunReading(self._store, run_id), self.plan.expert_pictures
         with self.clock.part("judging the experts"):
-            return judge_experts(run, self.files.truth, clip=self._clip, count=count, seed=seed)
-
-    def reading(self, run: Run) -> RunReading:
-        """The run's rows."""
-        return RunReading(Store.open(self.files.data.store_url), run.run_id)
-
-    def bounds(self, size_px: int) -> Bounds:
-        """What identification gives to the truth and to chance."""
-        right: list[bool] = []
-        wrong: list[bool] = []
-        groups: list[str] = []
-        with self.clock.part("measuring ceiling and floor"):
-            for one in self.unseen:
-                judge = self.contestants.judge_of(one)
-                for wanted in one.wanted:
-                    count = self.plan.pictures_each
-                    right += judge.identified(true_renders(one, wanted, count, size_px=size_px), wanted.view)
-                    wrong += judge.identified(stranger_renders(one, wanted, count, size_px=size_px), wanted.view)
-                    groups += [one.name] * count
-        return Bounds(ceiling=share(right, groups), floor=share(wrong, groups))
+            return judge_experts(reading, self._truth, clip=self._clip, count=count, seed=self.plan.seed)
 
 
-def _told(demo: _Demo, memory: MemoryWatch) -> Told:
-    run = demo.run()
-    reading = demo.reading(run)
-    drawn = demo.drawn(run)
-    judged = {name: [one for each in rows for one in each.judged] for name, rows in drawn.items()}
-    judged[_EXPERT] = demo.judge_experts(reading)
-    bounds = demo.bounds(_base_px())
-    with demo.clock.part("writing the report"):
-        gallery = exhibit(reading, drawn)
+def _write(demo: _Demo, run: Run, reading: RunReading, out: Path, memory: MemoryWatch) -> Told:
+    with demo.clock.part("looking out pictures"):
+        gallery = exhibit(reading, demo.contest.results)
     facts = facts_of(
         run,
         reading.spec,
         demo.plan,
-        judged,
-        bounds=bounds,
+        demo.judged(),
+        bounds=demo.contest.results.bounds(),
         seconds=demo.clock.seconds(),
         peak_rss_bytes=memory.peak_bytes,
     )
-    json_path, html_path = demo.files.out / "report.json", demo.files.out / "report.html"
+    json_path, html_path = out / "report.json", out / "report.html"
     write_json(facts, json_path)
     write_page(facts, gallery, html_path)
     return Told(facts, json_path, html_path)

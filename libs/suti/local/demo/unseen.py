@@ -18,6 +18,17 @@ from suti.toyworld.seeds import Namespace, subject_of, view_seed
 from suti.toyworld.subjects import Subject, distractors
 from suti.toyworld.views import View, draw_view
 
+# In what order prompts ask for skills. A style is asked for less often: its line-up takes the judge ten times as long.
+_TURNS = (
+    Skill.RECONTEXTUALISATION,
+    Skill.ACCESSORY,
+    Skill.ATTRIBUTE,
+    Skill.RECONTEXTUALISATION,
+    Skill.STYLE,
+    Skill.ACCESSORY,
+    Skill.RECONTEXTUALISATION,
+    Skill.ATTRIBUTE,
+)
 _OTHERS = 15  # distractors: 16 subjects in a line-up
 
 
@@ -88,10 +99,9 @@ def _unseen(number: int, *, demonstrations: int, prompts_each: int, size_px: int
     subject = subject_of(Namespace.EVALUATION, number, seed=seed)
     views = [draw_view(view_seed(Namespace.EVALUATION, number, view, seed=seed)) for view in range(demonstrations)]
     pictures_NCHW = render([subject] * demonstrations, views, size_px=size_px)
-    skills = tuple(Skill)
     wanted: list[Wanted] = []
     for one in range(prompts_each):
-        skill = skills[(number * prompts_each + one) % len(skills)]
+        skill = _TURNS[(number * prompts_each + one) % len(_TURNS)]
         drawn = draw_view(view_seed(Namespace.EVALUATION, number, f"prompt-{one}", seed=seed), skill=skill)
         asked = View(scene=drawn.scene, style=drawn.style, accessory=drawn.accessory, attribute=drawn.attribute)
         text = prompt(subject.kind, asked)
