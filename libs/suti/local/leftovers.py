@@ -34,11 +34,27 @@ def end(path: Path) -> list[int]:
             process = psutil.Process(int(one["pid"]))
             if abs(process.create_time() - float(one["started_at"])) < _SAME_S:
                 found += [process, *process.children(recursive=True)]
-    for process in found:
-        with suppress(psutil.NoSuchProcess):
-            process.terminate()
-    for process in psutil.wait_procs(found, timeout=_END_S)[1]:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
+    end_all(found)
     path.unlink(missing_ok=True)
     return [process.pid for process in found]
+
+
+def family(pids: Iterable[int]) -> list[psutil.Process]:
+    """The processes and all that they started."""
+    found: list[psutil.Process] = []
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            found += [process, *process.children(recursive=True)]
+    return found
+
+
+def end_all(processes: Iterable[psutil.Process]) -> None:
+    """SIGTERM, and SIGKILL for those that do not go. Who has gone already is left alone, its id may be another's."""
+    still = [process for process in processes if process.is_running()]
+    for process in still:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    for process in psutil.wait_procs(still, timeout=_END_S)[1]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()

@@ -132,6 +132,7 @@ class Machine:
         self._stopping.set()
         if self._watcher.is_alive():
             self._watcher.join()
+        family = leftovers.family(child.pid for child in self._children.values() if child.is_running)
         services = [child for name, child in self._children.items() if name != NATS]
         for child in services:
             child.ask_to_stop()
@@ -143,6 +144,7 @@ class Machine:
             nats.ask_to_stop()
             nats.wait(5.0)
             nats.kill()
+        leftovers.end_all(family)  # jobs of a service that did not stop them in time
         self.data.endpoints.unlink(missing_ok=True)
         self.data.processes.unlink(missing_ok=True)
 

@@ -11,12 +11,12 @@ from suti.client.endpoints import Service
 from suti.local.folder import DataFolder, models_path
 
 NATS = "nats"
-# Those that hold torch models beside their API are told to keep to one thread: two of them share two cores.
 _ALLOCATOR = {  # glibc keeps large blocks instead of giving them back: training is up to three times as fast
     "MALLOC_MMAP_THRESHOLD_": "1073741824",
     "MALLOC_TRIM_THRESHOLD_": "8589934592",
     "MALLOC_TOP_PAD_": "268435456",
 }
+_JOBS = {"JOB_GRACE_S": "5"}  # shorter than a service's own time to stop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +73,9 @@ def service_environment(
 def _own(service: Service, data: DataFolder, options: MachineOptions) -> Mapping[str, str]:
     match service:
         case Service.EXPERTS:
-            return {"JOBS_FOLDER": str(data.jobs / "experts"), "SLOTS": str(options.expert_slots)}
+            return {"JOBS_FOLDER": str(data.jobs / "experts"), "SLOTS": str(options.expert_slots), **_JOBS}
         case Service.APPRENTICE:
-            return {"JOBS_FOLDER": str(data.jobs / "apprentice"), "SLOTS": "1"}
+            return {"JOBS_FOLDER": str(data.jobs / "apprentice"), "SLOTS": "1", **_JOBS}
         case Service.GENERATION:
             return {"MODEL_CACHE": str(data.model_cache)}
         case _:

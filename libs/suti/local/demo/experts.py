@@ -1,6 +1,6 @@
 """The run's own experts, judged as the apprentice is: by the truth of the crawl, which evaluation alone may read."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from suti.core.errors import InvalidArgument
@@ -18,23 +18,19 @@ _OTHERS = 15
 _NAME = "expert"
 
 
-def judge_experts(
-    run: RunReading,
-    truth: Path,
-    *,
-    clip: ClipEncoder,
-    count: int,
-    seed: int,
-    on_done: Callable[[], None] = lambda: None,
-) -> list[Judged]:
-    """About `count` candidates, kept and refused alike, spread evenly over clusters and prompts.
+def judge_experts(run: RunReading, truth: Path, *, clip: ClipEncoder, count: int, seed: int) -> list[Judged]:
+    """`count` candidates or a few more, kept and refused alike: all samples of one prompt a cluster.
 
-    Left out are those of pages about nobody in particular, and of prompts that the toy world cannot draw.
+    Left out are clusters of pages about nobody in particular, and prompts that the toy world cannot draw.
     """
     subjects = {canonical_url(url): subject for url, subject in subjects_of_pages(truth).items()}
     judged: list[Judged] = []
-    for cluster_id, own in _spread(run, subjects.keys(), count).items():
-        subject = subjects[canonical_url(own[0].page_url)]
+    for cluster_id, rows in _by_cluster(run).items():
+        subject = subjects.get(canonical_url(rows[0].page_url))
+        own = _first_prompt(rows, subject.kind) if subject else None
+        if subject is None or own is None:
+            continue
+        view, candidates = own
         judge = SubjectJudge(
             subject,
             distractors(subject, derive_seed(seed, "demo-expert-distractors", cluster_id), _OTHERS),
@@ -42,15 +38,28 @@ def judge_experts(
             clip=clip,
             group=cluster_id,
         )
-        by_prompt: dict[str, list[bytes]] = {}
-        for candidate in own:
-            by_prompt.setdefault(candidate.prompt, []).append(candidate.png())
-        for prompt, pngs in by_prompt.items():
-            view = _view(prompt, subject.kind)
-            if view is not None:
-                judged += judge.judge({_NAME: pngs}, prompt=prompt, view=view)[0][_NAME]
-        on_done()
+        pngs = {_NAME: [one.png() for one in candidates]}
+        judged += judge.judge(pngs, prompt=candidates[0].prompt, view=view)[0][_NAME]
+        if len(judged) >= count:
+            break
     return judged
+
+
+def _by_cluster(run: RunReading) -> Mapping[str, list[Candidate]]:
+    """All candidates, by cluster; cluster ids are hashes, so that their order favours nobody."""
+    found: dict[str, list[Candidate]] = {}
+    for candidate in run.candidates():
+        found.setdefault(candidate.row.cluster_id, []).append(candidate)
+    return dict(sorted(found.items()))
+
+
+def _first_prompt(rows: Sequence[Candidate], kind: str) -> tuple[View, list[Candidate]] | None:
+    """All candidates of the first prompt (by id, which is a hash) that the toy world can draw."""
+    for prompt_id in sorted({one.row.prompt_id for one in rows}):
+        same = [one for one in rows if one.row.prompt_id == prompt_id]
+        if (view := _view(same[0].prompt, kind)) is not None:
+            return view, sorted(same, key=lambda one: one.row.sample)
+    return None
 
 
 def _view(prompt: str, kind: str) -> View | None:
@@ -61,16 +70,3 @@ def _view(prompt: str, kind: str) -> View | None:
         return view_of_prompt(prompt)
     except InvalidArgument:
         return None
-
-
-def _spread(run: RunReading, pages: Collection[str], count: int) -> Mapping[str, list[Candidate]]:
-    """The first candidates of each cluster, one more of each until there are enough."""
-    by_cluster: dict[str, list[Candidate]] = {}
-    for candidate in run.candidates():
-        if canonical_url(candidate.page_url) in pages:
-            by_cluster.setdefault(candidate.row.cluster_id, []).append(candidate)
-    each = -(-count // max(1, len(by_cluster)))
-    return {
-        name: sorted(own, key=lambda one: (one.row.prompt_id, one.row.sample))[:each]
-        for name, own in by_cluster.items()
-    }
