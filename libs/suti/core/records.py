@@ -60,7 +60,7 @@ class DropRow:
 
     SCHEMA_VERSION: ClassVar[int] = 1
 
-    kind: str  # page | pair | picture | cluster | prompt | expert
+    kind: str  # record | page | pair | picture | cluster | prompt | expert
     id: str  # picture or cluster id where there is one, else the URL
     reason: str  # stable, upper case, listed in docs/errors.md
     score: float | None  # the number that decided, where one did
@@ -149,3 +149,17 @@ class ExampleRow:
     cluster_id: str
     prompt_id: str
     shard: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterScoreRow:
+    """How alike the pictures of one raw cluster are, and what came of it. Kept and dropped alike."""
+
+    SCHEMA_VERSION: ClassVar[int] = 1
+
+    cluster_id: str
+    similarity: float | None  # mean CLIP cosine over all pairs, in [-1, 1]; None for less than two pictures
+    pictures: int
+    pictures_kept: int
+    kept: bool
+    reason: str  # KEPT, or a reason of docs/errors.md
