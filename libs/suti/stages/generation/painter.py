@@ -119,6 +119,7 @@ class _Job:
     done: asyncio.Future[Painted]
     came: float = field(default_factory=time.monotonic)
     unwanted: threading.Event = field(default_factory=threading.Event)
+    alone: bool = False  # its batch failed, so it is tried without neighbours
 
     def given_up(self) -> bool:
         """Whether nobody waits for it any more."""
@@ -195,10 +196,8 @@ class Painter:
                 self._drawing = batch = self._next_batch()
                 try:
                     painted = await loop.run_in_executor(self._thread, self._draw, batch, loop)
-                except Exception as error:  # noqa: BLE001 - it belongs to those who asked
-                    for job in batch:
-                        if not job.done.done():
-                            job.done.set_exception(error)
+                except Exception as error:  # noqa: BLE001 - it belongs to who asked
+                    self._fail(batch, error)
                     continue
                 for job, result in zip(batch, painted, strict=True):
                     if not job.done.done():
@@ -210,12 +209,27 @@ class Painter:
             stopping.cancel()
             self._thread.shutdown(wait=False, cancel_futures=True)
 
+    def _fail(self, batch: Sequence[_Job], error: Exception) -> None:
+        """An order that fails by itself has failed; of several, nobody knows whose fault it is: each is tried alone."""
+        if len(batch) == 1:
+            if not batch[0].done.done():
+                batch[0].done.set_exception(error)
+            return
+        again = [job for job in batch if not job.given_up()]
+        for job in again:
+            job.alone = True
+        self._waiting[:0] = again
+
     def _next_batch(self) -> list[_Job]:
         """The oldest order, and those of its form that fit beside it."""
         first = self._waiting[0]
         batch, pictures = [first], len(first.order.seeds)
-        for job in self._waiting[1:]:
-            if job.order.form == first.order.form and pictures + len(job.order.seeds) <= self._batch_pictures:
+        for job in [] if first.alone else self._waiting[1:]:
+            if (
+                not job.alone
+                and job.order.form == first.order.form
+                and pictures + len(job.order.seeds) <= self._batch_pictures
+            ):
                 batch.append(job)
                 pictures += len(job.order.seeds)
         self._waiting = [job for job in self._waiting if job not in batch]
