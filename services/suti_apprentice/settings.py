@@ -26,9 +26,7 @@ class ApprenticeSettings(ServiceSettings):
     slots: PositiveInt = Field(default=1, description="Local jobs at a time.")
     concurrency: PositiveInt = Field(default=64, description="Tickets in hand at a time; each waits for its job.")
     job_attempts: PositiveInt = Field(default=3, description="Attempts of a job before its ticket is tried again.")
-    job_retry_s: PositiveFloat = Field(
-        default=1.0, description="Before a job's second attempt; then longer."
-    )
+    job_retry_s: PositiveFloat = Field(default=1.0, description="Before a job's second attempt; then longer.")
     job_grace_s: PositiveFloat = Field(default=10.0, description="From SIGTERM to SIGKILL of a job.")
 
     def job_plan(self) -> JobPlan:

@@ -3,14 +3,21 @@
 from dataclasses import dataclass
 from typing import Self
 
+from google.longrunning import operations_pb2, operations_pb2_grpc
+
+from suti.api.apprentice.v1 import apprentice_pb2, apprentice_pb2_grpc
 from suti.core.records import Stage
 from suti.infra.bus.connection import Bus
 from suti.infra.bus.worker import Worker
 from suti.infra.dead_letters import DeadLetters
 from suti.infra.jobs.local import LocalJobs
+from suti.infra.rpc.operations import OperationsServicer
 from suti.infra.rpc.server import MODEL, RpcServer
 from suti.stages.launched_work import LaunchedWork
+from suti_apprentice.servicer import ApprenticeServicer
 from suti_apprentice.settings import ApprenticeSettings
+from suti_apprentice.trainings import Trainings
+from suti_apprentice.worker import TrainingWork
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,7 @@ class Apprentice:
         jobs = LocalJobs(
             settings.jobs_folder, slots=settings.slots, grace_s=settings.job_grace_s, retry_s=settings.job_retry_s
         )
-        work = LaunchedWork(bus, store, jobs, settings.job_plan())
+        work = TrainingWork(store, LaunchedWork(bus, store, jobs, settings.job_plan()))
         worker = Worker(
             bus,
             stage=Stage.APPRENTICE,
@@ -41,7 +48,18 @@ class Apprentice:
             backoff_s=settings.backoff_s(),
             drain_s=settings.drain_s,
         )
-        return cls(server=settings.make_server(), worker=worker, jobs=jobs)
+        server, trainings = settings.make_server(), Trainings(store, bus, jobs)
+        server.add(
+            apprentice_pb2_grpc.add_ApprenticeServiceServicer_to_server,
+            ApprenticeServicer(store, trainings),
+            apprentice_pb2.DESCRIPTOR.services_by_name["ApprenticeService"].full_name,
+        )
+        server.add(
+            operations_pb2_grpc.add_OperationsServicer_to_server,
+            OperationsServicer(trainings),
+            operations_pb2.DESCRIPTOR.services_by_name["Operations"].full_name,
+        )
+        return cls(server=server, worker=worker, jobs=jobs)
 
     async def get_ready(self) -> None:
         """Jobs that an earlier process left go on; models are loaded by jobs alone, so health can say SERVING."""

@@ -31,6 +31,16 @@ def dead_shard(run_id: str, stage_name: str, index: int) -> str:
     return f"{shard(run_id, stage_name, index)}dead.json"
 
 
+def stopped_shard(run_id: str, stage_name: str, index: int) -> str:
+    """Exists while somebody wants a shard's work to rest: nobody goes on with it until it is gone."""
+    return f"{shard(run_id, stage_name, index)}stopped.json"
+
+
+def promotion(promotion_id: str) -> str:
+    """One promotion of the past: the history of `PROMOTED_MODEL`."""
+    return f"{MODELS}promotions/{promotion_id}.json"
+
+
 def stage(run_id: str, stage_name: str) -> str:
     """All that one stage of a run wrote."""
     return f"{RUNS}{run_id}/{stage_name}/"

@@ -5,8 +5,8 @@ from suti.infra.store import ObjectMissing, Store
 from suti.infra.tables import TableUnreadable, from_parquet, to_parquet
 from suti.ml.apprentice.checkpoints import CheckpointInvalid, restore, take_checkpoint
 from suti.ml.apprentice.training import Trainer
+from suti.stages.apprentice_steps import STATE_SUFFIX, marked_steps
 
-_STATE = ".safetensors"
 _LOSSES = ".losses.parquet"
 
 
@@ -27,7 +27,7 @@ class TrainingMarks:
         at = self._key(trainer.step)
         rows = [LossRow("", step, loss) for step, loss in enumerate(losses, start=1)]
         self._store.put(f"{at}{_LOSSES}", to_parquet(rows, LossRow))
-        self._store.put(f"{at}{_STATE}", take_checkpoint(trainer).data)
+        self._store.put(f"{at}{STATE_SUFFIX}", take_checkpoint(trainer).data)
         for key in before:
             if not key.startswith(at):
                 self._store.delete(key)
@@ -37,7 +37,7 @@ class TrainingMarks:
         for step in sorted(marked_steps(self._store, self._folder), reverse=True):
             try:
                 rows = from_parquet(self._store.get(f"{self._key(step)}{_LOSSES}"), LossRow)
-                restore(trainer, self._store.get(f"{self._key(step)}{_STATE}"))
+                restore(trainer, self._store.get(f"{self._key(step)}{STATE_SUFFIX}"))
             except (ObjectMissing, TableUnreadable, CheckpointInvalid):  # cut short on its way to the store
                 continue
             return [row.loss for row in rows]
@@ -50,9 +50,3 @@ class TrainingMarks:
 
     def _key(self, step: int) -> str:
         return f"{self._folder}{step:09d}"
-
-
-def marked_steps(store: Store, prefix: str) -> list[int]:
-    """The steps of all checkpoints below a prefix, ascending."""
-    names = [info.key.rsplit("/", maxsplit=1)[-1] for info in store.list(prefix)]
-    return sorted(int(name.removesuffix(_STATE)) for name in names if name.endswith(_STATE))
