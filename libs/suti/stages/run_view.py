@@ -19,6 +19,8 @@ from suti.stages.stage_times import stage_times
 # (run, stage, shard) -> share of the shard that is done, in [0, 1].
 type OpenWork = Mapping[tuple[str, str, int], float]
 
+_KEPT_VIEWS = 1_000
+
 
 class StageState(StrEnum):
     """How one stage of a run stands."""
@@ -64,6 +66,7 @@ class RunReader:
         self._facts = FactsReader(store)
         self._drops = DropCounts(store)
         self._specs: dict[str, RunSpec] = {}
+        self._ended: dict[str, RunView] = {}  # what has ended changes no more
 
     def spec(self, run_id: str) -> RunSpec:
         """The run's frozen description. Raises NotFound, RunSpecInvalid."""
@@ -73,6 +76,8 @@ class RunReader:
 
     def view(self, run_id: str, *, dead: Iterable[DeadShard] = (), work: OpenWork | None = None) -> RunView:
         """The run as it is now. Raises NotFound."""
+        if (ended_view := self._ended.get(run_id)) is not None:
+            return ended_view
         spec = self.spec(run_id)
         outcome = find_outcome(self._store, run_id)
         facts = self._facts.read(spec, dead=dead)
@@ -100,7 +105,13 @@ class RunReader:
                     elapsed=timedelta() if inherited else times[stage].elapsed(now=now, ended=ended),
                 )
             )
-        return RunView(spec=spec, state=_run_state(facts, outcome), facts=facts, stages=stages, outcome=outcome)
+        view = RunView(spec=spec, state=_run_state(facts, outcome), facts=facts, stages=stages, outcome=outcome)
+        if outcome is not None:
+            self._facts.forget(run_id)
+            self._ended[run_id] = view
+            while len(self._ended) > _KEPT_VIEWS:
+                self._ended.pop(next(iter(self._ended)), None)
+        return view
 
 
 def find_run(store: Store, run_id: str) -> RunSpec:
