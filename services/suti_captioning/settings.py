@@ -1,6 +1,8 @@
 """What the captioning service is told."""
 
-from pydantic import AliasChoices, Field, PositiveInt
+from typing import Literal
+
+from pydantic import AliasChoices, Field, PositiveInt, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from suti.infra.settings import ServiceSettings
@@ -18,3 +20,6 @@ class CaptioningSettings(ServiceSettings):
     )
     device: str = Field(default="cpu", description="Where models lie: cpu, cuda, cuda:1 ...")
     keep_models: PositiveInt = Field(default=2, description="Runs' models held in memory; the oldest leave first.")
+    preset: Literal["paper", "toy"] = Field(default="toy", description="Whose recipe calls outside of runs begin with.")
+    clip: str = Field(default="clip", description="The CLIP of calls outside of runs that name none.")
+    endpoint_key: SecretStr | None = Field(default=None, description="Key of the endpoints that recipes name.")

@@ -6,12 +6,15 @@ from typing import Self
 
 import torch
 
+from suti.api.captioning.v1 import captioning_pb2, captioning_pb2_grpc
 from suti.core.records import Stage
 from suti.infra.bus.connection import Bus
 from suti.infra.bus.worker import Worker
 from suti.infra.dead_letters import DeadLetters
 from suti.infra.rpc.server import MODEL, RpcServer
 from suti.stages.model_cache import ModelCache
+from suti.stages.model_catalogue import ModelCatalogue
+from suti_captioning.servicer import CaptioningServicer
 from suti_captioning.settings import CaptioningSettings
 from suti_captioning.worker import captioning_work
 
@@ -29,7 +32,8 @@ class Captioning:
         """The parts as the settings want them. Raises BadConfiguration."""
         torch.set_num_threads(settings.torch_threads)
         store = settings.open_store()
-        models = ModelCache(settings.models_path, device=settings.device, keep=settings.keep_models)
+        key = settings.endpoint_key.get_secret_value() if settings.endpoint_key else ""
+        models = ModelCache(settings.models_path, device=settings.device, endpoint_key=key, keep=settings.keep_models)
         stages = {Stage.CAPTIONING: captioning_work(bus, store, models)}
         workers = [
             Worker(
@@ -44,7 +48,14 @@ class Captioning:
             )
             for stage, work in stages.items()
         ]
-        return cls(server=settings.make_server(), workers=workers, models=models)
+        server = settings.make_server()
+        catalogue = ModelCatalogue.from_path(settings.models_path)
+        server.add(
+            captioning_pb2_grpc.add_CaptioningServiceServicer_to_server,
+            CaptioningServicer(store, models, catalogue, preset=settings.preset, clip=settings.clip),
+            captioning_pb2.DESCRIPTOR.services_by_name["CaptioningService"].full_name,
+        )
+        return cls(server=server, workers=workers, models=models)
 
     async def get_ready(self) -> None:
         """Models belong to runs and load with a run's first shard, so health says SERVING at once."""

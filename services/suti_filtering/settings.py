@@ -1,5 +1,7 @@
 """What the filtering service is told."""
 
+from typing import Literal
+
 from pydantic import AliasChoices, Field, PositiveInt
 from pydantic_settings import SettingsConfigDict
 
@@ -18,3 +20,5 @@ class FilteringSettings(ServiceSettings):
     )
     device: str = Field(default="cpu", description="Where models lie: cpu, cuda, cuda:1 ...")
     keep_models: PositiveInt = Field(default=2, description="Runs' models held in memory; the oldest leave first.")
+    preset: Literal["paper", "toy"] = Field(default="toy", description="Whose recipe calls outside of runs begin with.")
+    clip: str = Field(default="clip", description="The CLIP of calls outside of runs that name none.")

@@ -6,12 +6,15 @@ from typing import Self
 
 import torch
 
+from suti.api.filtering.v1 import filtering_pb2, filtering_pb2_grpc
 from suti.core.records import Stage
 from suti.infra.bus.connection import Bus
 from suti.infra.bus.worker import Worker
 from suti.infra.dead_letters import DeadLetters
 from suti.infra.rpc.server import MODEL, RpcServer
 from suti.stages.model_cache import ModelCache
+from suti.stages.model_catalogue import ModelCatalogue
+from suti_filtering.servicer import FilteringServicer
 from suti_filtering.settings import FilteringSettings
 from suti_filtering.worker import filtering_work
 
@@ -44,7 +47,14 @@ class Filtering:
             )
             for stage, work in stages.items()
         ]
-        return cls(server=settings.make_server(), workers=workers, models=models)
+        server = settings.make_server()
+        catalogue = ModelCatalogue.from_path(settings.models_path)
+        server.add(
+            filtering_pb2_grpc.add_FilteringServiceServicer_to_server,
+            FilteringServicer(store, models, catalogue, preset=settings.preset, clip=settings.clip),
+            filtering_pb2.DESCRIPTOR.services_by_name["FilteringService"].full_name,
+        )
+        return cls(server=server, workers=workers, models=models)
 
     async def get_ready(self) -> None:
         """Models belong to runs and load with a run's first shard, so health says SERVING at once."""
