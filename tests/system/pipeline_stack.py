@@ -69,6 +69,7 @@ class PipelineProcess:
             "SUTI_PIPELINE_TELEMETRY_FOLDER": str(self.folder / "telemetry"),
             "SUTI_PIPELINE_RECONCILE_S": "0.2",
             "SUTI_PIPELINE_REISSUE_S": "0.5",
+            "SUTI_PIPELINE_DRAIN_S": "5",
             "SUTI_MODELS_PATH": str(self.folder / "models"),
         }
         with (self.folder / "pipeline.log").open("ab") as log:
@@ -91,7 +92,7 @@ class PipelineProcess:
     def stop(self) -> int:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     def client(self) -> Suti:
         return Suti(Endpoints(pipeline=self.address))
