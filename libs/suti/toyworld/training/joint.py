@@ -31,11 +31,11 @@ class JointRecipe:
     """How much of what in a step; as the committed models were trained."""
 
     steps: int
-    subjects: int = 7
+    subjects: int = 4
     demonstrations: int = 3
     targets: int = 4
-    singles: int = 20
-    learning_rate: float = 1e-3
+    singles: int = 8
+    learning_rate: float = 2e-3
     save_every: int = 250
 
 
@@ -57,8 +57,9 @@ def train_together(
     seed: int = 0,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> None:
-    """Go on from `folder/base` and write `folder/base` and `folder/warmstart`, averaged, in half precision."""
-    model = load_subject_model(folder / "base")
+    """Go on from the warm start in `folder`, or else its base, and write both anew, averaged, in half precision."""
+    warmstart = folder / "warmstart"
+    model = load_subject_model(warmstart if warmstart.exists() else folder / "base")
     model.network.unet.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # torch's stub
     parts = nn.ModuleDict({"network": model.network, "text": model.base.text})
     parts.train().requires_grad_(True)
@@ -85,7 +86,8 @@ def train_together(
 def _loss(model: SubjectModel, schedule: NoiseSchedule, work: _Step, recipe: JointRecipe) -> Tensor:
     count = work.targets_NCHW.shape[0]
     shown = recipe.subjects * recipe.targets
-    t_N = torch.randint(0, schedule.steps, (count,), generator=work.generator)
+    # Twice as often at the noisy end, where it is settled who is drawn; at the other end only edges are left to learn.
+    t_N = (torch.rand(count, generator=work.generator).sqrt() * schedule.steps).long()
     noise_NCHW = torch.randn(work.targets_NCHW.shape, generator=work.generator)
     keep_N = (torch.rand(shown, generator=work.generator) < _KEEP_DEMONSTRATIONS).float()
     noisy_NCHW = schedule.add_noise(work.targets_NCHW, noise_NCHW, t_N).contiguous(memory_format=torch.channels_last)
