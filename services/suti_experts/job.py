@@ -10,6 +10,8 @@ from suti.stages.launched_work import RUN_ID, SHARD
 from suti.stages.model_cache import ModelCache
 from suti.stages.run_spec import load_run_spec
 from suti_experts.settings import ExpertsSettings
+from suti_experts.tuning_job import tune
+from suti_experts.tunings import OPERATION_ID
 
 
 class NothingToDo(BadConfiguration):
@@ -19,12 +21,15 @@ class NothingToDo(BadConfiguration):
 
 
 def main(job: JobContext) -> None:
-    """Do the shard that the environment names."""
-    run_id, shard = os.environ.get(RUN_ID), os.environ.get(SHARD, "0")
-    if not run_id:
-        raise NothingToDo(f"{RUN_ID} is not set: start this through the experts service")
+    """Do the shard of a run, or the operation, that the environment names."""
     settings = ExpertsSettings()
     store = settings.open_store()
+    if operation_id := os.environ.get(OPERATION_ID):
+        tune(job, settings, store, operation_id)
+        return
+    run_id, shard = os.environ.get(RUN_ID), os.environ.get(SHARD, "0")
+    if not run_id:
+        raise NothingToDo(f"neither {RUN_ID} nor {OPERATION_ID} is set: start this through the experts service")
     spec = load_run_spec(store, run_id)
     models = ModelCache(settings.models_path, device=settings.device).of(spec)
     experts.run_shard(Ledger(store, run_id), spec, models, int(shard), progress=job.progress, stopping=job.stopping)

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Literal
 
 from pydantic import AliasChoices, Field, PositiveFloat, PositiveInt
 from pydantic_settings import SettingsConfigDict
@@ -22,13 +23,13 @@ class ExpertsSettings(ServiceSettings):
         description="Folders with models, separated as PATH is.",
     )
     device: str = Field(default="cpu", description="Where jobs train and draw: cpu, cuda, cuda:1 ...")
+    preset: Literal["paper", "toy"] = Field(default="toy", description="Whose recipe calls outside of runs begin with.")
+    base: str = Field(default="base", description="The base of calls outside of runs that name none.")
     jobs_folder: Path = Field(default=Path("/var/lib/suti/jobs"), description="Where local jobs keep their state.")
     slots: PositiveInt = Field(default=1, description="Local jobs at a time.")
     concurrency: PositiveInt = Field(default=64, description="Tickets in hand at a time; each waits for its job.")
     job_attempts: PositiveInt = Field(default=3, description="Attempts of a job before its ticket is tried again.")
-    job_retry_s: PositiveFloat = Field(
-        default=1.0, description="Before a job's second attempt; then longer."
-    )
+    job_retry_s: PositiveFloat = Field(default=1.0, description="Before a job's second attempt; then longer.")
     job_grace_s: PositiveFloat = Field(default=10.0, description="From SIGTERM to SIGKILL of a job.")
 
     def job_plan(self) -> JobPlan:

@@ -1,0 +1,166 @@
+"""Experts that callers ask for: an operation in the store each, done by a job each. No torch here."""
+
+import asyncio
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from google.longrunning.operations_pb2 import Operation
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc.code_pb2 import CANCELLED, INTERNAL, INVALID_ARGUMENT
+
+from suti.api.experts.v1 import experts_pb2 as pb
+from suti.api.types.v1.types_pb2 import OperationProgress
+from suti.core import keys
+from suti.core.errors import ExitCode, InvalidArgument
+from suti.core.ids import new_run_id
+from suti.infra.jobs.port import Jobs, JobState, JobStatus
+from suti.infra.requests import RequestLedger
+from suti.infra.rpc.operations import PREFIX, OperationMissing
+from suti.infra.store import ObjectMissing, Store
+from suti.ml.experts.recipe import ExpertRecipe
+from suti.stages.launched_work import JobPlan
+from suti.stages.loose_recipes import loose_recipe
+from suti.stages.model_catalogue import ModelCatalogue
+from suti.stages.presets import PresetName, merged
+
+OPERATION_ID = "SUTI_OPERATION_ID"  # in a job's environment
+REQUEST, RESULT, CANCELLED_MARK = "request.bin", "result.bin", "cancelled"
+
+_SERVICE = "experts"
+_MAX_DEMONSTRATIONS, _MAX_PROMPTS, _MAX_CHARS = 10, 64, 1_000
+
+
+class Tunings:
+    """Starts tunings and tells of them; see `suti.infra.rpc.operations.Operations`."""
+
+    def __init__(
+        self, store: Store, jobs: Jobs, plan: JobPlan, catalogue: ModelCatalogue, *, preset: PresetName, base: str
+    ) -> None:
+        self._store = store
+        self._jobs = jobs
+        self._plan = plan
+        self._catalogue = catalogue
+        self._preset: PresetName = preset
+        self._base = base
+        self._requests = RequestLedger(store, _SERVICE)
+
+    async def start(self, request: pb.TuneExpertRequest) -> Operation:
+        """The operation of this request; the same request id yields the same one.
+
+        Raises:
+            InvalidArgument, BadOverride, UnknownModel: each names the field that is wrong.
+        """
+        operation_id = await asyncio.to_thread(self._accept, request)
+        await self._launch(operation_id)
+        return await self.get(f"{PREFIX}{operation_id}")
+
+    async def get(self, name: str) -> Operation:
+        """The operation as it stands; a job that was never started (its launcher died) is started."""
+        operation_id, record = await asyncio.to_thread(self._record, name)
+        operation = Operation(name=name)
+        result = await asyncio.to_thread(self._part, operation_id, RESULT)
+        status = await self._jobs.status(_job(operation_id))
+        progress = (await self._jobs.progress(_job(operation_id))).get(0)
+        created = Timestamp()
+        created.FromDatetime(datetime.fromisoformat(record["created_at"]))
+        operation.metadata.Pack(
+            OperationProgress(
+                doing=progress.note if progress else "waiting",
+                done=progress.done if progress else 0,
+                total=progress.total if progress else record["steps"],
+                unit="steps",
+                create_time=created,
+                request_id=record["request_id"],
+            )
+        )
+        if result is not None:
+            operation.done = True
+            operation.response.Pack(pb.TuneExpertResult.FromString(result))
+        elif await asyncio.to_thread(self._part, operation_id, CANCELLED_MARK) is not None:
+            operation.done = True
+            operation.error.code, operation.error.message = (
+                CANCELLED,
+                "cancelled: start a new one with a new request_id",
+            )
+        elif status is None:
+            await self._launch(operation_id)
+        elif status.state.ended and status.state is not JobState.SUCCEEDED:
+            operation.done = True
+            operation.error.code, operation.error.message = _failure(status)
+        return operation
+
+    async def cancel(self, name: str) -> None:
+        """Its job ends within seconds."""
+        operation_id, _ = await asyncio.to_thread(self._record, name)
+        if await asyncio.to_thread(self._part, operation_id, RESULT) is None:
+            await asyncio.to_thread(self._store.put, keys.operation_part(operation_id, CANCELLED_MARK), b"{}")
+            await self._jobs.cancel(_job(operation_id))
+
+    def _accept(self, request: pb.TuneExpertRequest) -> str:
+        body = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
+        done = self._requests.find(request.request_id, body_sha256=body)
+        if done is not None:
+            return done.decode()
+        _check(request)
+        changes = merged(MessageToDict(request.overrides), {"method": request.method} if request.method else {})
+        recipe = loose_recipe(ExpertRecipe, "experts", preset=self._preset, overrides=changes)
+        named = request.base
+        base = self._catalogue.find("base", named.name or self._base, sha256=named.sha256)
+        operation_id = new_run_id()
+        record = {
+            "service": _SERVICE,
+            "request_id": request.request_id,
+            "created_at": datetime.now(UTC).isoformat(),
+            "created_by": request.created_by or "anonymous",
+            "steps": recipe.steps + recipe.sampling.steps,
+            "recipe": recipe.model_dump(mode="json"),
+            "base": base.model_dump(),
+        }
+        self._store.put(keys.operation_part(operation_id, REQUEST), request.SerializeToString())
+        self._store.put(keys.operation(operation_id), json.dumps(record, indent=1).encode())
+        return self._requests.record(request.request_id, body, operation_id.encode()).decode()
+
+    async def _launch(self, operation_id: str) -> None:
+        await self._jobs.start(self._plan.job(_job(operation_id), {OPERATION_ID: operation_id}))
+
+    def _record(self, name: str) -> tuple[str, dict[str, Any]]:
+        operation_id = name.removeprefix(PREFIX)
+        if not operation_id.isalnum():
+            raise OperationMissing(name)
+        try:
+            record: dict[str, Any] = json.loads(self._store.get(keys.operation(operation_id)))
+        except ObjectMissing:
+            raise OperationMissing(name) from None
+        if record["service"] != _SERVICE:
+            raise OperationMissing(name)
+        return operation_id, record
+
+    def _part(self, operation_id: str, name: str) -> bytes | None:
+        try:
+            return self._store.get(keys.operation_part(operation_id, name))
+        except ObjectMissing:
+            return None
+
+
+def _check(request: pb.TuneExpertRequest) -> None:
+    if not 1 <= len(request.demonstrations) <= _MAX_DEMONSTRATIONS:
+        raise InvalidArgument("demonstrations", f"{len(request.demonstrations)}: send 1 to {_MAX_DEMONSTRATIONS}")
+    if not 1 <= len(request.prompts) <= _MAX_PROMPTS:
+        raise InvalidArgument("prompts", f"{len(request.prompts)}: send 1 to {_MAX_PROMPTS}")
+    if any(not 1 <= len(prompt) <= _MAX_CHARS for prompt in request.prompts):
+        raise InvalidArgument("prompts", f"one is empty or too long: give 1 to {_MAX_CHARS} characters each")
+    if request.seed >= 2**63:
+        raise InvalidArgument("seed", f"{request.seed} is too large: give one below 2^63")
+
+
+def _job(operation_id: str) -> str:
+    return f"suti-tune-{operation_id.lower()}"
+
+
+def _failure(status: JobStatus) -> tuple[int, str]:
+    index = status.indexes[0]
+    code = INVALID_ARGUMENT if index.exit_code == ExitCode.BAD_DATA else INTERNAL
+    return code, f"{index.reason}: {index.message}" if index.reason else (status.message or "see the job's log")
