@@ -29,10 +29,10 @@ async def test_work_longer_than_the_ack_wait_is_not_given_to_another(bus: Bus, d
 
     async def handle(ticket: ShardTicket, lease: Lease) -> None:
         handled.append(lease.delivery)
-        await lease.keep_alive(time.sleep, 1.2)
+        await lease.keep_alive(time.sleep, 2.2)
 
     await bus.issue(ticket())
-    async with working(bus, handle, dead_letters, ack_wait_s=0.5, concurrency=2):
+    async with working(bus, handle, dead_letters, ack_wait_s=1.0, concurrency=2):
 
         async def done() -> bool:
             return bool(handled) and await bus.queue_depth("filtering") == 0

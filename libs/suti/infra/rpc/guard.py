@@ -86,13 +86,12 @@ class CallGuard(grpc.aio.ServerInterceptor):
                     # A stream may be watched for days; a single answer must come in time.
                     limit_s = None if streams or context.time_remaining() is not None else self._default_deadline_s
                     answer = await _within(limit_s, _answer(inner, request, context))
-                    if (set_code := context.code()) not in (None, 0, grpc.StatusCode.OK):  # set without raising
-                        code = getattr(set_code, "name", str(set_code))
+                    code = _set_code(context)  # a handler may set one without raising
                 except asyncio.CancelledError:
                     code = "CANCELLED"
                     raise
                 except grpc.aio.AbortError:
-                    code = getattr(context.code(), "name", str(context.code()))
+                    code = _set_code(context)
                     raise
                 except Exception as error:
                     status = _status(error, method=method, span=span)
@@ -107,6 +106,13 @@ class CallGuard(grpc.aio.ServerInterceptor):
                     call_ended(span, code)
         finally:
             metrics.record_server_call(method=method, code=code, seconds=time.monotonic() - began)
+
+
+def _set_code(context: Any) -> str:
+    code: int | grpc.StatusCode | None = context.code()  # a number, once set
+    if isinstance(code, grpc.StatusCode):
+        return code.name
+    return _CODES[code or 0].name
 
 
 async def _answer(inner: Callable[[Any, Any], Any], request: Any, context: Any) -> Any:

@@ -213,3 +213,21 @@ async def test_a_dead_server_is_a_retryable_error() -> None:
         with pytest.raises(grpc.RpcError) as caught:
             await stub.GetRun(pipeline_pb2.GetRunRequest())
     assert isinstance(error_from_rpc(caught.value), RetryableError)
+
+
+async def test_a_handler_that_aborts_by_itself_keeps_its_code() -> None:
+    class Aborting(pipeline_pb2_grpc.PipelineServiceServicer):
+        async def GetRun(self, request: Any, context: Any) -> Any:
+            await context.abort(grpc.StatusCode.OUT_OF_RANGE, "too far")
+
+    server = RpcServer("127.0.0.1:0")
+    server.add(
+        pipeline_pb2_grpc.add_PipelineServiceServicer_to_server,
+        Aborting(),  # pyright: ignore[reportAbstractUsage] - what a test does not call stays unimplemented
+    )
+    await server.start()
+    async with calling(server.address) as (stub, _):
+        with pytest.raises(grpc.RpcError) as caught:
+            await stub.GetRun(pipeline_pb2.GetRunRequest())
+    await server.stop(0)
+    assert error_from_rpc(caught.value).grpc_code == "OUT_OF_RANGE"
