@@ -30,11 +30,11 @@ RUN_SERVICES = (
     Service.FILTERING,
     Service.APPRENTICE,
 )
-ENDS_S = 240.0
+ENDS_S = 900.0  # a busy machine takes minutes to import torch in each process
 
 # A recipe that keeps nearly everything and takes a second: random models make no sense of pictures.
 MINIATURE: dict[str, Any] = {
-    "grouping": {"shard_clusters": 3, "store_side_px": 32},
+    "grouping": {"shard_clusters": 4, "store_side_px": 32},
     "selection": {"similarity_low": -1.0, "similarity_high": 1.0},
     "captioning": {"captioner": "tags", "rewriter": "grammar", "prompts_per_cluster": 1},
     "experts": {
@@ -78,7 +78,7 @@ class Stack:
         self.nats.start()
         save_tiny_base(self.folder / "models" / "base")
         save_tiny_clip(self.folder / "models" / "clip")
-        draw_crawl(self.crawl, truth_path=self.folder / "truth.json", pages=12, seed=3, size_px=32)
+        draw_crawl(self.crawl, truth_path=self.folder / "truth.json", pages=11, seed=3, size_px=32)
         for service in self.services:
             self.launch(service)
         for service in self.services:
@@ -139,13 +139,21 @@ class Stack:
 
     def kill_job(self, module: str) -> bool:
         """SIGKILL to one running job of ours; False if there is none just now."""
-        for process in psutil.process_iter(["cmdline", "environ"]):
-            command, environment = process.info["cmdline"] or [], process.info["environ"] or {}
-            ours = str(self.folder) in environment.get("SUTI_PROGRESS_FILE", "")
-            if ours and command[-1:] == [module] and command[0] == sys.executable:
+        for process in self.jobs_running():
+            if process.info["cmdline"][-1] == module:
                 process.kill()
                 return True
         return False
+
+    def jobs_running(self) -> list[psutil.Process]:
+        """The jobs of this stack, without the shells that they run under."""
+        found: list[psutil.Process] = []
+        for process in psutil.process_iter(["cmdline", "environ"]):
+            command, environment = process.info["cmdline"] or [], process.info["environ"] or {}
+            ours = str(self.folder) in environment.get("SUTI_PROGRESS_FILE", "")
+            if ours and command and command[0] == sys.executable and command[-1].endswith(".job"):
+                found.append(process)
+        return found
 
     def stop(self) -> None:
         """All processes end in order; whatever does not is killed."""
@@ -163,11 +171,12 @@ class Stack:
     def client(self) -> Suti:
         return Suti(Endpoints(**{service.value: self.address(service) for service in self.services}))
 
-    def begin(self, **changes: Any) -> str:
+    def begin(self, *, seed: int = 0, **changes: Any) -> str:
         """Starts a miniature run; its id."""
         order = run_order(
             str(self.crawl),
             preset="toy",
+            seed=seed,
             base="base",
             clip="clip",
             warmstart="base",
