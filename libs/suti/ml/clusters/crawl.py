@@ -63,9 +63,13 @@ def crawl_files(url: str, crawl_format: CrawlFormat) -> list[str]:
         return _remote_files(url, crawl_format)
     path = Path(unquote(urlsplit(url).path)) if url.startswith("file://") else Path(url)
     if path.is_file():
-        return [str(path.absolute())]
+        table = path.with_suffix(".parquet")  # of a shard that is named by its tar
+        named_by_tar = crawl_format == "img2dataset" and path.suffix.lower() == ".tar" and table.is_file()
+        return [str((table if named_by_tar else path).absolute())]
     suffixes = _SUFFIXES[crawl_format]
-    found = sorted(str(file.absolute()) for file in path.rglob("*") if file.name.endswith(suffixes) and file.is_file())
+    found = sorted(
+        str(file.absolute()) for file in path.rglob("*") if file.name.lower().endswith(suffixes) and file.is_file()
+    )
     if not found:
         raise _nothing(url, crawl_format)
     return found

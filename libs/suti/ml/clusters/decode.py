@@ -5,7 +5,11 @@ Nothing is decoded before its declared size is known to be allowed. Legend: H he
 
 import hashlib
 import io
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 
 import imagehash
 import numpy as np
@@ -14,6 +18,7 @@ from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageOps, JpegImagePlugin
 from suti.ml.clusters.reasons import Drop
 from suti.ml.clusters.recipe import GroupingRecipe
 
+_WARNINGS = Lock()
 _WHITE = (255, 255, 255, 255)
 
 
@@ -77,25 +82,50 @@ def perceptual_hash(picture: Image.Image) -> int:
 
 
 def _open(source: bytes, recipe: GroupingRecipe) -> Image.Image:
-    stream = io.BytesIO(source)
-    # Each format's own reader instead of Image.open: nothing but these formats, and no guess by file name.
-    if source.startswith(b"\xff\xd8\xff"):
-        picture: Image.Image = JpegImagePlugin.JpegImageFile(stream)
-    elif source.startswith(b"\x89PNG\r\n\x1a\n"):
-        picture = PngImagePlugin.PngImageFile(stream)
-    elif source.startswith(b"RIFF") and source[8:12] == b"WEBP":
-        picture = WebPImagePlugin.WebPImageFile(stream)
-    elif source.startswith((b"GIF87a", b"GIF89a")):
-        picture = GifImagePlugin.GifImageFile(stream)
-    elif source.startswith(b"BM"):
-        picture = BmpImagePlugin.BmpImageFile(stream)
-    else:
-        raise PictureRefused(Drop.PICTURE_NOT_A_PICTURE, source[:16].hex())
-    if (declared_px := picture.width * picture.height) > recipe.max_picture_px:
-        raise PictureRefused(Drop.PICTURE_BOMB, f"{picture.width} x {picture.height}", score=float(declared_px))
+    _check_size(*_webp_size(source), recipe)  # its reader makes room for the whole canvas at once
+    with _no_warnings():  # of broken EXIF and the like
+        picture = _read_header(source)
+    _check_size(picture.width, picture.height, recipe)
     if (side_px := min(picture.size)) < recipe.min_side_px:
         raise PictureRefused(Drop.PICTURE_TOO_SMALL, f"{picture.width} x {picture.height}", score=float(side_px))
     return picture
+
+
+def _check_size(width: int, height: int, recipe: GroupingRecipe) -> None:
+    if width * height > recipe.max_picture_px:
+        raise PictureRefused(Drop.PICTURE_BOMB, f"{width} x {height}", score=float(width * height))
+
+
+def _webp_size(source: bytes) -> tuple[int, int]:
+    """The declared width and height of a WebP, (0, 0) of anything else (RFC 9649, sections 2.5 to 2.7)."""
+    if source[:4] != b"RIFF" or source[8:12] != b"WEBP" or len(source) < 30:
+        return 0, 0
+    match source[12:16]:
+        case b"VP8X":
+            return 1 + int.from_bytes(source[24:27], "little"), 1 + int.from_bytes(source[27:30], "little")
+        case b"VP8L":
+            bits = int.from_bytes(source[21:25], "little")
+            return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+        case b"VP8 ":
+            return int.from_bytes(source[26:28], "little") & 0x3FFF, int.from_bytes(source[28:30], "little") & 0x3FFF
+        case _:
+            return 0, 0
+
+
+def _read_header(source: bytes) -> Image.Image:
+    """Each format's own reader instead of Image.open: nothing but these formats, and no guess by file name."""
+    stream = io.BytesIO(source)
+    if source.startswith(b"\xff\xd8\xff"):
+        return JpegImagePlugin.JpegImageFile(stream)
+    if source.startswith(b"\x89PNG\r\n\x1a\n"):
+        return PngImagePlugin.PngImageFile(stream)
+    if source.startswith(b"RIFF") and source[8:12] == b"WEBP":
+        return WebPImagePlugin.WebPImageFile(stream)
+    if source.startswith((b"GIF87a", b"GIF89a")):
+        return GifImagePlugin.GifImageFile(stream)
+    if source.startswith(b"BM"):
+        return BmpImagePlugin.BmpImageFile(stream)
+    raise PictureRefused(Drop.PICTURE_NOT_A_PICTURE, source[:16].hex())
 
 
 def _rgb(picture: Image.Image, side_px: int) -> Image.Image:
@@ -119,9 +149,18 @@ def _rgb(picture: Image.Image, side_px: int) -> Image.Image:
 
 def _upright(picture: Image.Image) -> Image.Image:
     try:
-        return ImageOps.exif_transpose(picture)
+        with _no_warnings():
+            return ImageOps.exif_transpose(picture)
     except Exception:  # noqa: BLE001 - broken EXIF says nothing about the pixels
         return picture
+
+
+@contextmanager
+def _no_warnings() -> Generator[None]:
+    """Without Pillow's warnings: a warning would be noise in a log, and with -W error another result."""
+    with _WARNINGS, warnings.catch_warnings():  # the filters are the process's: one thread at a time
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:

@@ -55,7 +55,9 @@ def frames(source: ByteSource, *, max_block_bytes: int) -> Iterator[Frame | Dama
     """
     head = source.read(len(_GZIP_MAGIC))
     source.seek(0)
-    if head == _GZIP_MAGIC:
+    if not head:
+        yield Damage(0, "the file is empty")
+    elif head == _GZIP_MAGIC:
         yield from _gzip_frames(source, max_block_bytes)
     else:
         yield from _plain_frames(source, max_block_bytes)
