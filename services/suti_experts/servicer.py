@@ -1,6 +1,6 @@
 """The experts service's gRPC API: translate, call, translate."""
 
-from typing import Any, cast
+from typing import Any
 
 import grpc.aio
 from google.longrunning.operations_pb2 import Operation
@@ -39,6 +39,6 @@ class ExpertsServicer(experts_pb2_grpc.ExpertsServiceServicer):
         for name, description in sorted(_METHODS.items()):
             recipe = loose_recipe(ExpertRecipe, "experts", preset=self._preset, overrides={"method": name})
             fields = Struct()
-            ParseDict(cast("dict[str, Any]", recipe.model_dump(mode="json")), fields)
+            ParseDict(recipe.model_dump(mode="json"), fields)
             methods.append(pb.TuningMethod(name=name, description=description, recipe=fields))
         return pb.ListMethodsResponse(methods=methods)
