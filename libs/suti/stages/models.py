@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import RLock
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 
@@ -11,13 +11,14 @@ from suti.ml.captions.grammar import GrammarRewriter
 from suti.ml.captions.interfaces import Captioner, Rewriter
 from suti.ml.captions.openai_endpoint import Endpoint, EndpointCaptioner, EndpointRewriter
 from suti.ml.captions.tags import TagCaptioner
-from suti.ml.captions.transformers_captioner import TransformersCaptioner
 from suti.ml.captions.words import FILE as WORDS_FILE
 from suti.ml.captions.words import WordLists
 from suti.ml.clip.encoder import ClipEncoder, load_clip
-from suti.ml.diffusion.base import Base, load_base
 from suti.ml.model_files import ModelChanged, ModelMissing, folder_digest, resolve
 from suti.stages.run_spec import ModelRef, RunSpec
+
+if TYPE_CHECKING:  # diffusers is slow to import and large in memory; only experts need it
+    from suti.ml.diffusion.base import Base
 
 
 class ModelFolders:
@@ -74,9 +75,9 @@ class StageModels:
         return self._once("clip", self._load_clip)
 
     @property
-    def base(self) -> Base:
+    def base(self) -> "Base":
         """The base that experts are tuned from and the apprentice may start from; float32."""
-        return self._once("base", lambda: load_base(self.folders.folder(self.spec.models.base), device=self.device))
+        return self._once("base", self._load_base)
 
     @property
     def words(self) -> WordLists:
@@ -100,6 +101,11 @@ class StageModels:
                 self._loaded[name] = load()
             return cast("T", self._loaded[name])
 
+    def _load_base(self) -> "Base":
+        from suti.ml.diffusion.base import load_base  # noqa: PLC0415 - see above
+
+        return load_base(self.folders.folder(self.spec.models.base), device=self.device)
+
     def _load_clip(self) -> ClipEncoder:
         model = self.spec.models.clip
         folder = self.folders.find(model)
@@ -121,6 +127,8 @@ class StageModels:
             case "tags":
                 return TagCaptioner(self.clip, self.words)
             case "transformers":
+                from suti.ml.captions.transformers_captioner import TransformersCaptioner  # noqa: PLC0415 - as diffusers
+
                 place = self._place(recipe.captioner_model)
                 return TransformersCaptioner.load(place, device=self.device, max_tokens=recipe.max_tokens)
             case "openai":
