@@ -11,6 +11,8 @@ from pathlib import Path
 from suti.core.errors import BadConfiguration, PermanentError
 
 SAFE_SUFFIXES = frozenset({".safetensors", ".json", ".txt"})
+# Advice about a model, found after it was made: how to draw with it, what its similarities mean.
+KEPT_BESIDE = frozenset({"sampling.json", "thresholds.json"})
 PICKLE_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -71,7 +73,7 @@ def resolve(name: str, search: Iterable[Path]) -> Path:
 def folder_digest(folder: Path) -> str:
     """SHA-256 (hex) over a model folder's safetensors, json and txt files: sorted relative names, and contents.
 
-    Other files (a README, a picture) change nothing. Names and contents are length-prefixed, so that no two folders
+    Other files (a README, a picture, what is only kept beside a model) change nothing. Names and contents are length-prefixed, so that no two folders
     can hash alike by moving a byte from one to the other.
     """
     total = hashlib.sha256()
@@ -110,5 +112,6 @@ def refuse_pickles(folder: Path) -> None:
 
 
 def _safe_files(folder: Path) -> list[Path]:
-    inner = (path for path in folder.rglob("*") if path.is_file() and path.suffix in SAFE_SUFFIXES)
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name not in KEPT_BESIDE)
+    inner = (path for path in files if path.suffix in SAFE_SUFFIXES)
     return [path for path in inner if not any(part.startswith(".") for part in path.relative_to(folder).parts)]

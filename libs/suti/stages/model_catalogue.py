@@ -92,6 +92,6 @@ class ModelCatalogue:
 def _overrides(fields: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
     sections: dict[str, dict[str, JsonValue]] = {}
     for name, section in _SECTION_OF.items():
-        if name in fields:
+        if fields.get(name) is not None:  # null: not calibrated
             sections.setdefault(section, {})[name] = fields[name]
     return {section: dict(values) for section, values in sections.items()}

@@ -29,7 +29,7 @@ TOY: Mapping[str, JsonValue] = {
         "samples_per_prompt": 2,
         "sampling": {"sampler": "ddim", "steps": 20, "guidance": 3.0, "batch_pictures": 8},
     },
-    "filtering": {"min_gain": 0.0, "max_copy_similarity": 0.999},
+    "filtering": {"min_gain": 0.05, "max_copy_similarity": 0.999},
     "apprentice": {
         "start": "warmstart",
         "optimizer": "adamw",

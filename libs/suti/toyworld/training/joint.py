@@ -31,11 +31,12 @@ class JointRecipe:
     """How much of what in a step; as the committed models were trained."""
 
     steps: int
-    subjects: int = 4
+    subjects: int = 8
     demonstrations: int = 3
-    targets: int = 4
-    singles: int = 8
-    learning_rate: float = 2e-3
+    targets: int = 2
+    singles: int = 6
+    shown_to_itself: float = 0.5  # share of subjects whose first target is among its demonstrations, falling to 0
+    learning_rate: float = 1.5e-3
     save_every: int = 250
 
 
@@ -109,8 +110,10 @@ def _deal(clusters: Drawings, singles: CaptionedPool, recipe: JointRecipe, step:
     asked: list[int] = []
     for subject in torch.randint(0, len(clusters.views) // each, (recipe.subjects,), generator=generator).tolist():
         order = (subject * each + torch.randperm(each, generator=generator)).tolist()
+        # Copying what is shown is learnt first; then the same subject in another view.
+        itself = float(torch.rand(1, generator=generator)) < recipe.shown_to_itself * (1 - step / recipe.steps)
         shown += order[: recipe.demonstrations]
-        asked += order[recipe.demonstrations :][: recipe.targets]
+        asked += order[recipe.demonstrations - itself :][: recipe.targets]
     texts += _said(clusters, asked, generator)
     dropped_N = torch.rand(len(texts), generator=generator) >= _KEEP_TEXT
     return _Step(

@@ -1,10 +1,13 @@
 """The promises of subject attention (design, section 6)."""
 
+from typing import cast
+
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 from suti.ml.diffusion.text import TextEmbedding
+from suti.ml.subject.attention import SubjectAttention
 from suti.ml.subject.network import SubjectUNet
 
 TEXT_WIDTH = 16
@@ -103,11 +106,15 @@ def test_features_come_from_a_single_pass_of_the_bases_own_down_blocks_at_step_z
     pictures, text = demonstrations(count=1)
     unet = tiny_unet()
     seen: list[torch.Tensor] = []
-    unet.down_blocks[1].attentions[0].register_forward_hook(lambda _m, _i, out: seen.append(out[0]))
+
+    def keep(_module: torch.nn.Module, _arguments: object, answer: tuple[torch.Tensor, ...]) -> None:
+        seen.append(answer[0])
+
+    unet.get_submodule("down_blocks.1.attentions.0").register_forward_hook(keep)
     unet(pictures[0], torch.zeros(1, dtype=torch.long), encoder_hidden_states=text.hidden_NLD)
     name = "down_blocks/1/attentions/0/transformer_blocks/0/attn2"
 
-    keys, _ = network.added[name].keys_values(seen[0].flatten(2).transpose(1, 2))
+    keys, _ = cast("SubjectAttention", network.added[name]).keys_values(seen[0].flatten(2).transpose(1, 2))
 
     torch.testing.assert_close(network.encode(pictures, text).keys[name], keys)
 
