@@ -99,7 +99,8 @@ class Stack:
             "TELEMETRY_FOLDER": str(self.folder / "telemetry"),
             "JOBS_FOLDER": str(self.folder / "jobs" / service.value),
             "SLOTS": "2",
-            "ACK_WAIT_S": "2.0",
+            "ACK_WAIT_S": "10.0",  # a loaded machine is late to renew leases
+            "MAX_DELIVERIES": "50",
             "RETRY_S": "0.2",
             "JOB_RETRY_S": "0.2",
             "DRAIN_S": "5",
@@ -135,7 +136,7 @@ class Stack:
     def kill(self, service: Service) -> None:
         """SIGKILL: nothing is told to anybody."""
         self.processes[service].kill()
-        self.processes[service].wait(10)
+        self.processes[service].wait(60)
 
     def kill_job(self, module: str) -> bool:
         """SIGKILL to one running job of ours; False if there is none just now."""
