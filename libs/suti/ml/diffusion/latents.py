@@ -48,8 +48,8 @@ def picture_to_tensor(picture: Image.Image, size_px: int) -> Tensor:
     if rgb.size != (size_px, size_px):
         edge = min(rgb.size)
         left, top = (rgb.width - edge) // 2, (rgb.height - edge) // 2
-        box = (left, top, left + edge, top + edge)
-        rgb = rgb.resize((size_px, size_px), Image.Resampling.BICUBIC, box=box, reducing_gap=None)
+        square = rgb.crop((left, top, left + edge, top + edge))  # not resize(box=...): that one sees beyond the box
+        rgb = square.resize((size_px, size_px), Image.Resampling.BICUBIC)
     pixels_HWC = torch.from_numpy(np.asarray(rgb).copy())
     return pixels_HWC.permute(2, 0, 1).float() / 127.5 - 1.0
 

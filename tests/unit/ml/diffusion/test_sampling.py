@@ -78,26 +78,30 @@ def test_a_perfect_denoiser_draws_its_picture(sampler: SamplerName) -> None:
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_pixels_are_clipped_at_every_step_whatever_the_sampler(sampler: SamplerName) -> None:
+def test_pixel_estimates_are_clipped_whatever_the_sampler(sampler: SamplerName) -> None:
     scheduler = new_scheduler(sampler, LINEAR | {"prediction_type": "sample"}, pixel_space=True)
     scheduler.set_timesteps(4)
+    answered_NCHW = torch.tensor([9.0, -9.0, 0.5, 1.0]).view(1, 1, 2, 2)
 
-    stepped = [_first_step(scheduler, torch.full((1, 3, 2, 2), value)) for value in (1.0, 9.0)]
-
-    torch.testing.assert_close(stepped[0], stepped[1])  # an estimate of 9 counts as 1
+    assert _estimate(scheduler, answered_NCHW).flatten().tolist() == [1.0, -1.0, 0.5, 1.0]
 
 
-def test_dynamic_thresholding_divides_by_the_percentile() -> None:
-    scheduler = new_scheduler("ddim", LINEAR | {"prediction_type": "sample"}, pixel_space=True, dynamic_threshold=0.5)
-    static = new_scheduler("ddim", LINEAR | {"prediction_type": "sample"}, pixel_space=True)
-    for each in (scheduler, static):
-        each.set_timesteps(4)
-    estimate_NCHW = torch.tensor([4.0, 4.0, 4.0, -2.0, 1.0]).view(1, 1, 1, 5)  # median of the sizes: 4
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_latents_are_not_clipped(sampler: SamplerName) -> None:
+    scheduler = new_scheduler(sampler, LINEAR | {"prediction_type": "sample"}, pixel_space=False)
+    scheduler.set_timesteps(4)
 
-    ours = _first_step(scheduler, estimate_NCHW)
+    assert _estimate(scheduler, torch.full((1, 4, 2, 2), 9.0)).unique().tolist() == [9.0]
 
-    by_hand = _first_step(static, torch.tensor([1.0, 1.0, 1.0, -0.5, 0.25]).view(1, 1, 1, 5))
-    torch.testing.assert_close(ours, by_hand)
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_dynamic_thresholding_divides_by_the_percentile(sampler: SamplerName) -> None:
+    config = LINEAR | {"prediction_type": "sample"}
+    scheduler = new_scheduler(sampler, config, pixel_space=True, dynamic_threshold=0.5)
+    scheduler.set_timesteps(4)
+    answered_NCHW = torch.tensor([8.0, 4.0, 4.0, -2.0, 1.0]).view(1, 1, 1, 5)  # the median of the sizes is 4
+
+    assert _estimate(scheduler, answered_NCHW).flatten().tolist() == [1.0, 1.0, 1.0, -0.5, 0.25]
 
 
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
@@ -124,10 +128,11 @@ def test_noise_is_of_unit_size() -> None:
     assert abs(float(noise_NCHW.mean())) < 0.02
 
 
-def _first_step(scheduler: Any, estimate_NCHW: Tensor) -> Tensor:
-    sample_NCHW = torch.zeros_like(estimate_NCHW)
-    return scheduler.step(estimate_NCHW, scheduler.timesteps[0], sample_NCHW, **_no_noise(scheduler)).prev_sample
-
-
-def _no_noise(scheduler: Any) -> dict[str, Any]:
-    return {"generator": torch.Generator().manual_seed(0)} if "DDPM" in type(scheduler).__name__ else {}
+def _estimate(scheduler: Any, answered_NCHW: Tensor) -> Tensor:
+    """The picture that a scheduler goes on with after the network answered with one."""
+    noisy_NCHW = torch.zeros_like(answered_NCHW)
+    if hasattr(scheduler, "convert_model_output"):  # the solvers
+        scheduler._init_step_index(scheduler.timesteps[0])
+        return scheduler.convert_model_output(answered_NCHW, sample=noisy_NCHW)
+    generator = torch.Generator().manual_seed(0)
+    return scheduler.step(answered_NCHW, scheduler.timesteps[0], noisy_NCHW, generator=generator).pred_original_sample
