@@ -8,7 +8,7 @@ from typing import Any
 
 from suti.infra.ledger import Commit, Ledger
 from suti.infra.requests import RequestLedger
-from suti.infra.store import Store
+from suti.infra.store import Store, StoreUnavailable
 
 WRITERS = 32
 ROUNDS = 5
@@ -18,16 +18,20 @@ REQUEST_ID = "6f1c2c9e-6f55-4d44-9d5e-5a3a8ad0c0de"
 def test_of_32_racing_writers_exactly_one_creates_the_object(store: Store) -> None:
     start = threading.Barrier(WRITERS)
 
-    def race(round_: int, writer: int) -> bool:
+    def race(round_: int, writer: int) -> bool | None:
         start.wait(timeout=30)
-        return store.create(f"race/{round_}", b"%d" % writer)
+        try:
+            return store.create(f"race/{round_}", b"%d" % writer)
+        except StoreUnavailable:
+            return None  # a busy server cut the connection: whether this writer won is for the store to say
 
     with ThreadPoolExecutor(WRITERS) as pool:
         for round_ in range(ROUNDS):
-            won = list(pool.map(race, [round_] * WRITERS, range(WRITERS)))
+            told = list(pool.map(race, [round_] * WRITERS, range(WRITERS)))
 
-            assert won.count(True) == 1
-            assert store.get(f"race/{round_}") == b"%d" % won.index(True)
+            kept = int(store.get(f"race/{round_}"))
+            assert [writer for writer, won in enumerate(told) if won] in ([kept], [])
+            assert told[kept] is not False
 
 
 def test_of_32_racing_drafts_one_is_the_commit_and_only_its_parts_remain(open_again: Callable[[], Store]) -> None:
