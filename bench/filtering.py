@@ -34,7 +34,7 @@ def run() -> list[Ratio]:
         for start in range(0, len(candidates), 16):
             rows_ND = clip.encode_pictures([*candidates[start : start + 16], *demonstrations], batch=20, pad=False)
             clip.encode_texts([prompt], batch=1)
-            rows_ND @ rows_ND.T
+            _ = rows_ND @ rows_ND.T
 
     before = clip.pictures_encoded
     filter_way()

@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 
 def with_suti(path: str) -> int:
@@ -25,7 +26,7 @@ def with_pandas(path: str) -> int:
     """The same rules in pandas."""
     import pandas  # noqa: PLC0415
 
-    pairs = pandas.read_parquet(path).drop_duplicates(["page_url", "picture_id"])
+    pairs: Any = pandas.read_parquet(path).drop_duplicates(["page_url", "picture_id"])
     kept = pairs[pairs.groupby("page_url")["picture_id"].transform("size") >= 3]
     return int(kept.sort_values("page_url").groupby("page_url", sort=False).ngroup().max()) + 1
 

@@ -23,7 +23,7 @@ _SAMPLERS: Mapping[int, SamplerName | None] = {
     types.SAMPLER_DPMSOLVER_PP: "dpmsolver++",
     types.SAMPLER_UNIPC: "unipc",
 }
-KINDS: Mapping[ModelKind, types.ModelKind] = {
+KINDS: Mapping[ModelKind, "types.ModelKind.ValueType"] = {
     ModelKind.BASE: types.MODEL_KIND_BASE,
     ModelKind.WARMSTART: types.MODEL_KIND_WARMSTART,
     ModelKind.APPRENTICE: types.MODEL_KIND_APPRENTICE,

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import grpc.aio
 from google.longrunning.operations_pb2 import Operation
@@ -163,5 +163,5 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
         )
 
     def _deadline_s(self, context: Context) -> float:
-        left_s = context.time_remaining()
+        left_s = cast("float | None", context.time_remaining())  # its stubs forget calls without a deadline
         return self._default_deadline_s if left_s is None else left_s

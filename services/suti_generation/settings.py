@@ -15,20 +15,27 @@ class GenerationSettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="SUTI_GENERATION_", frozen=True, env_ignore_empty=True)
 
     models_path: str = Field(
-        "",
+        default="",
         validation_alias=AliasChoices("SUTI_GENERATION_MODELS_PATH", "SUTI_MODELS_PATH"),
         description="Folders with models, separated as PATH is.",
     )
-    model_cache: Path = Field(Path("/tmp/suti-models"), description="Where apprentices from the store are unpacked.")  # noqa: S108
-    keep_models: PositiveInt = Field(3, description="Models held in memory; those used least lately leave first.")
-    context_bytes: PositiveInt = Field(512 * 2**20, description="Memory for what is computed of subjects.")
-    max_waiting: PositiveInt = Field(64, description="Requests in the queue; more are told to come again.")
+    model_cache: Path = Field(
+        default=Path("/tmp/suti-models"),  # noqa: S108
+        description="Where apprentices from the store are unpacked.",
+    )
+    keep_models: PositiveInt = Field(
+        default=3, description="Models held in memory; those used least lately leave first."
+    )
+    context_bytes: PositiveInt = Field(default=512 * 2**20, description="Memory for what is computed of subjects.")
+    max_waiting: PositiveInt = Field(default=64, description="Requests in the queue; more are told to come again.")
     batch_pictures: PositiveInt = Field(
-        16,
+        default=16,
         description="Pictures of several requests drawn side by side. 1: each request by itself, and then a seed gives "
         "the same bits whatever else is asked for.",
     )
-    device: str = Field("cpu", description="Where models lie: cpu, cuda, cuda:1 ...")
+    device: str = Field(default="cpu", description="Where models lie: cpu, cuda, cuda:1 ...")
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    screen: str = Field("", description="package.module:function that looks at pictures before they go out; off.")
-    batch_deadline_s: float = Field(600.0, gt=0, description="For each request of a batch.")
+    screen: str = Field(
+        default="", description="package.module:function that looks at pictures before they go out; off."
+    )
+    batch_deadline_s: float = Field(default=600.0, gt=0, description="For each request of a batch.")

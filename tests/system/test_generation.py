@@ -142,10 +142,17 @@ def difference(one: pb.GenerateResponse, other: pb.GenerateResponse) -> int:
 def test_text_and_subject_guidance_are_apart(client: Suti) -> None:
     shown = demonstrations(2, seed=70)
 
-    def drawn(**weights: float) -> pb.GenerateResponse:
-        return client.generate(
-            generate_request("a mug", demonstrations=shown, model="warmstart", seed=5, steps=4, **weights)
+    def drawn(*, guidance: float, subject_guidance: float | None = None) -> pb.GenerateResponse:
+        request = generate_request(
+            "a mug",
+            demonstrations=shown,
+            model="warmstart",
+            seed=5,
+            steps=4,
+            guidance=guidance,
+            subject_guidance=subject_guidance,
         )
+        return client.generate(request)
 
     blind = client.generate(generate_request("a mug", model="base", seed=5, steps=4, sampler_name="ddim", guidance=2.0))
 

@@ -30,7 +30,9 @@ def demo(
     quick: Annotated[bool, typer.Option("--quick", help="A small one, to see that everything works.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Another seed: another crawl, other subjects.")] = 0,
     pages: Annotated[int | None, typer.Option(min=4, help="Pages of the crawl.")] = None,
-    check: Annotated[bool, typer.Option("--check", help="End with 1 if the apprentice or the memory misses its mark.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="End with 1 if the apprentice or the memory misses its mark.")
+    ] = False,
 ) -> None:
     """Draw a crawl, run it through the real services, and put the apprentice to the test. Ten minutes on two cores."""
     from dataclasses import replace  # noqa: PLC0415

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -233,8 +233,9 @@ class Machine:
 
 def _serves(address: str) -> bool:
     with grpc.insecure_channel(address) as channel:
+        health: Any = health_pb2_grpc.HealthStub(channel)  # its stubs have no types
         try:
-            answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=_PROBE_S)
+            answer = health.Check(health_pb2.HealthCheckRequest(), timeout=_PROBE_S)
         except grpc.RpcError:
             return False
         return answer.status == health_pb2.HealthCheckResponse.SERVING

@@ -73,8 +73,8 @@ def resolve(name: str, search: Iterable[Path]) -> Path:
 def folder_digest(folder: Path) -> str:
     """SHA-256 (hex) over a model folder's safetensors, json and txt files: sorted relative names, and contents.
 
-    Other files (a README, a picture, what is only kept beside a model) change nothing. Names and contents are length-prefixed, so that no two folders
-    can hash alike by moving a byte from one to the other.
+    Other files (a README, a picture, what is only kept beside a model) change nothing. Names and contents are
+    length-prefixed, so that no two folders can hash alike by moving a byte from one to the other.
     """
     total = hashlib.sha256()
     for path in sorted(_safe_files(folder), key=lambda path: path.relative_to(folder).as_posix()):

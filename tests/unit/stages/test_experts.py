@@ -24,7 +24,7 @@ from suti.infra.tables import from_parquet
 from suti.infra.tombstones import add_tombstones
 from suti.ml.experts.recipe import ExpertRecipe
 from suti.stages.experts import run_shard
-from suti.stages.progress import Preempted
+from suti.stages.progress import Preempted, Progress, Stopping, never, silent
 from tests.unit.stages.expert_shards import TINY, captioned_run, twin_of
 from tests.unit.stages.shards import Run, open_run
 
@@ -36,8 +36,8 @@ def run(tmp_path: Path) -> Run:
     return captioned_run(tmp_path / "whole")
 
 
-def work(run: Run, **more: object) -> Commit:
-    return run_shard(run.ledger, run.spec, run.models, 0, **more)  # pyright: ignore[reportArgumentType] - passed through
+def work(run: Run, *, progress: Progress = silent, stopping: Stopping = never) -> Commit:
+    return run_shard(run.ledger, run.spec, run.models, 0, progress=progress, stopping=stopping)
 
 
 def rows[R](run: Run, commit: Commit, name: str, row_type: type[R]) -> list[R]:

@@ -1,7 +1,7 @@
 """How long each part of a demo took."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 
@@ -13,7 +13,7 @@ class Clock:
         self._parts: dict[str, float] = {}
 
     @contextmanager
-    def part(self, name: str) -> Iterator[None]:
+    def part(self, name: str) -> Generator[None]:
         """Times what happens inside."""
         began = time.monotonic()
         self._parts.setdefault(name, 0.0)

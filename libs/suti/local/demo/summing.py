@@ -60,12 +60,12 @@ def _stages(run: Run) -> dict[str, StageFacts]:
     }
 
 
-def _models(spec: RunSpec) -> Mapping[str, str]:
+def _models(spec: RunSpec) -> dict[str, str]:
     roles = {"base": spec.models.base, "clip": spec.models.clip, "warm start": spec.models.warmstart}
     return {role: model.sha256 for role, model in roles.items() if model is not None}
 
 
-def _recipes(spec: RunSpec, plan: DemoPlan) -> Mapping[str, str]:
+def _recipes(spec: RunSpec, plan: DemoPlan) -> dict[str, str]:
     experts, learning = spec.experts, spec.apprentice
     return {
         "experts": f"{experts.method}, {experts.steps} steps, {experts.samples_per_prompt} pictures of each prompt",
@@ -75,7 +75,7 @@ def _recipes(spec: RunSpec, plan: DemoPlan) -> Mapping[str, str]:
     }
 
 
-def _machine() -> Mapping[str, str]:
+def _machine() -> dict[str, str]:
     return {
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "torch": torch.__version__,

@@ -36,7 +36,8 @@ def new_unet(size_px: int = 32) -> UNet2DConditionModel:
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         mid_block_type="UNetMidBlock2DCrossAttn",
-        only_cross_attention=(False, True, False),  # 256 tokens to one another are slow on a CPU
+        # 256 tokens to one another are slow on a CPU.
+        only_cross_attention=(False, True, False),  # pyright: ignore[reportArgumentType]  # diffusers means tuple[bool, ...]
         block_out_channels=(32, 64, 128),
         layers_per_block=1,
         cross_attention_dim=TEXT_WIDTH,

@@ -30,7 +30,7 @@ class CaptionedPool:
         index_N = torch.randint(0, len(self.captions), (count,), generator=generator)
         choice_N = torch.rand(count, generator=generator)
         texts: list[str] = [
-            self.captions[index][int(choice * len(self.captions[index]))]
+            self.captions[int(index)][int(choice * len(self.captions[int(index)]))]
             for index, choice in zip(index_N.tolist(), choice_N.tolist(), strict=True)
         ]
         return self.pictures_PCHW[index_N].float() / 127.5 - 1.0, texts

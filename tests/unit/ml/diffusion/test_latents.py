@@ -1,6 +1,7 @@
 """Pictures go into a base's own space and come back."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -18,14 +19,14 @@ def test_a_pixel_base_hands_pictures_through(saved_pipelines: dict[str, Path]) -
 
 def test_latents_are_the_vaes_own_times_its_scaling_factor(saved_pipelines: dict[str, Path]) -> None:
     base = load_base(saved_pipelines["stable_diffusion"])
-    assert base.vae is not None
+    vae: Any = base.vae  # its parts are declared optional
     pictures_NCHW = torch.rand(2, 3, 16, 16) * 2 - 1
 
     latents_NCHW = to_model_space(base, pictures_NCHW)
 
     with torch.no_grad():
-        moments_NCHW = base.vae.quant_conv(base.vae.encoder(pictures_NCHW))  # the first half is the mean
-        decoded_NCHW = base.vae.decoder(base.vae.post_quant_conv(latents_NCHW / 0.18215)).clamp(-1, 1)
+        moments_NCHW = vae.quant_conv(vae.encoder(pictures_NCHW))  # the first half is the mean
+        decoded_NCHW = vae.decoder(vae.post_quant_conv(latents_NCHW / 0.18215)).clamp(-1, 1)
     torch.testing.assert_close(latents_NCHW, moments_NCHW.chunk(2, dim=1)[0] * 0.18215, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(to_pictures(base, latents_NCHW), decoded_NCHW, rtol=1e-4, atol=1e-4)
 

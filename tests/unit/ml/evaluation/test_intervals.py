@@ -15,7 +15,9 @@ def test_an_interval_agrees_with_scipys_bootstrap() -> None:
 
     ours = bootstrap_mean(values, resamples=8000)
 
-    theirs = stats.bootstrap((values,), statistics.fmean, n_resamples=8000, method="percentile", rng=7, vectorized=False)
+    theirs = stats.bootstrap(
+        (values,), statistics.fmean, n_resamples=8000, method="percentile", rng=7, vectorized=False
+    )
     assert ours.mean == pytest.approx(statistics.fmean(values))
     assert ours.low == pytest.approx(theirs.confidence_interval.low, abs=0.01)
     assert ours.high == pytest.approx(theirs.confidence_interval.high, abs=0.01)
