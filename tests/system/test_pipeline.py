@@ -222,7 +222,7 @@ async def test_a_run_without_workers_says_which_service_is_missing(pipeline: Pip
     run = start(pipeline)
     with pipeline.client() as suti:
         answer = suti.explain_run(run.run_id)
-        while answer.stages[0].waits_for != pb.WAIT_REASON_NO_WORKER:
+        while answer.stages[0].waits_for != pb.WAIT_REASON_NO_WORKER or not answer.stages[0].tickets_queued:
             await asyncio.sleep(0.1)
             answer = suti.explain_run(run.run_id)
 

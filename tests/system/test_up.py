@@ -73,6 +73,21 @@ def wait_until(there: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
+def runs(process: psutil.Process) -> bool:
+    """Whether it does; one that has ended and was not yet waited for does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # a zombie's as well
+        return ""
+
+
 def runs_of(up: Up) -> list[object]:
     with Suti(Endpoints.load(up.folder / "endpoints.json")) as client:
         return list(client.list_runs())
@@ -101,7 +116,7 @@ def test_a_crashed_service_comes_back_at_the_same_address(up: Up) -> None:
     os.kill(before, signal.SIGKILL)
 
     address = up.endpoints()["pipeline"]
-    wait_until(lambda: any("suti_pipeline" in " ".join(one.cmdline()) for one in up.family() if one.is_running()))
+    wait_until(lambda: any("suti_pipeline" in command(one) for one in up.family()))
     assert runs_of(up) == []
     assert up.service().pid != before
     assert up.endpoints()["pipeline"] == address
@@ -113,10 +128,11 @@ def test_what_a_killed_command_left_running_is_ended_by_the_next(up: Up) -> None
     left = up.family()
     up.send(signal.SIGKILL)
     assert [one for one in left if one.is_running()]
+    (up.folder / "endpoints.json").unlink()  # so that the next one's tells when it is ready
 
     up.ready()
 
-    assert not [one for one in left if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    wait_until(lambda: not any(runs(one) for one in left))
     assert runs_of(up) == []
 
 
