@@ -40,8 +40,12 @@ doctor: $(READY) ## Says what is missing on this machine and how to get it
 	$(BIN)/suti doctor
 
 .PHONY: test
-test: $(READY) servers ## All tests; ARGS="-k filter" chooses, SUTI_REQUIRE=all turns skips into failures
-	$(BIN)/pytest tests $(ARGS)
+test: $(READY) servers ## The everyday tests; ARGS="-k filter" chooses, SUTI_REQUIRE=all turns skips into failures
+	$(BIN)/pytest tests --ignore=tests/faults $(ARGS)
+
+.PHONY: test-faults
+test-faults: $(READY) ## Kills every worker of a run once and compares what it ends with (minutes)
+	$(BIN)/pytest tests/faults $(ARGS)
 
 .PHONY: test-fast
 test-fast: $(READY) ## The tests without processes and servers, those of more than ten seconds left out
