@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -22,7 +24,7 @@ from suti.ml.clusters.recipe import GroupingRecipe
 from suti.stages.grouping import CrawlChanged, run_shard
 from suti.stages.run_spec import CrawlInput, ModelRef, Models, RunSpec
 from suti.stages.shard_pictures import ShardPictures
-from tests.unit.ml.clusters.crawls import Answer, encoded, page, pattern, png, shop, warc
+from tests.unit.ml.clusters.crawls import Answer, declared_png, encoded, page, pattern, png, shop, warc
 
 REAL_CRAWL = Path(os.environ.get("SUTI_TEST_CRAWL") or Path(__file__).parents[4] / "shared" / "data" / "crawl.warc.gz")
 RECIPE = GroupingRecipe(store_side_px=64, shard_clusters=2)
@@ -73,7 +75,7 @@ def _hostile() -> list[Answer]:
         "empty.png": (b"", "image/png"),
         "cut.png": (png(34)[:150], "image/png"),
         "tiny.png": (png(35, side=4), "image/png"),
-        "bomb.png": (_bomb(), "image/png"),
+        "bomb.png": (declared_png(50_000, 50_000), "image/png"),
         "same.png": (png(33), "image/png"),
     }
     shown = [(f"{base}/{name}", name) for name in bodies]
@@ -82,12 +84,6 @@ def _hostile() -> list[Answer]:
     pictures = [Answer(f"{base}/{name}", body, kind) for name, (body, kind) in bodies.items()]
     orphan = Answer(f"{base}/orphan.png", png(36))
     return [Answer(base, html, "text/html"), *pictures, orphan, *shop(1, [1, 2, 3]), *shop(2, [4, 5])]
-
-
-def _bomb() -> bytes:
-    header = bytearray(png(1))
-    header[16:24] = (50_000).to_bytes(4, "big") * 2
-    return bytes(header)
 
 
 def test_everything_that_goes_wrong_on_the_web_is_a_recorded_drop_and_the_rest_goes_on(tmp_path: Path) -> None:
@@ -170,6 +166,45 @@ def test_a_crawl_without_a_usable_page_makes_no_shard(tmp_path: Path) -> None:
 
     assert (commit.counts["shards"], commit.counts["items_in"], commit.counts["dropped"]) == (0, 3, 3)
     assert [part.name for part in commit.parts] == ["drops.parquet"]
+
+
+def test_a_crawl_with_nothing_of_interest_makes_no_shard(tmp_path: Path) -> None:
+    spec = _spec(_written(tmp_path / "crawl.warc.gz", [Answer("https://a.example/x.css", b"p {}", "text/css")]))
+    ledger = _open(tmp_path / "store", spec)
+
+    commit = run_shard(ledger, spec)
+
+    assert (commit.counts["shards"], commit.counts["items_in"], commit.counts["pages_in"]) == (0, 0, 0)
+    assert _drops(ledger, commit) == []
+
+
+def test_a_shard_of_img2dataset_is_grouped_alike(tmp_path: Path) -> None:
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    rows = [
+        {"key": f"{seed:09d}", "url": f"https://c.example/{seed}.png", "caption": f"thing {seed}", "page_url": url}
+        for url, seeds in (("https://shop.example/1", (1, 2, 3)), ("https://shop.example/2", (4, 5)))
+        for seed in seeds
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "00000.parquet")
+    with tarfile.open(folder / "00000.tar", mode="w") as tar:
+        for row in rows:
+            info = tarfile.TarInfo(f"{row['key']}.png")
+            data = png(int(row["key"]))
+            info.size = len(data)
+            tar.addfile(info, BytesIO(data))
+    spec = _spec(folder)
+    spec = spec.model_copy(update={"input": CrawlInput(url=f"file://{folder}", format="img2dataset")})
+    ledger = _open(tmp_path / "store", spec)
+
+    commit = run_shard(ledger, spec)
+
+    assert [row.alt_text for row in sorted(_rows(ledger, commit), key=lambda row: row.alt_text)] == [
+        "thing 1",
+        "thing 2",
+        "thing 3",
+    ]
+    assert commit.counts["page_too_few_pictures"] == 2
 
 
 def test_what_is_buried_never_becomes_part_of_a_cluster(tmp_path: Path) -> None:

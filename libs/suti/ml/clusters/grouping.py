@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 from numpy.typing import NDArray
 
 from suti.ml.clusters.engine import daft
@@ -16,6 +16,8 @@ from suti.ml.clusters.recipe import GroupingRecipe
 from suti.ml.clusters.urls import UrlInvalid, canonical
 
 type ArrowArray = Any  # pyarrow ships no types
+
+pc: Any = pyarrow.compute  # its functions are made at import, unseen by type checkers
 
 CORE_COLUMNS = ("picture_url", "picture_id", "phash", "alt_text")
 
@@ -62,7 +64,7 @@ def kept_pairs(pages: "daft.DataFrame", recipe: GroupingRecipe) -> "daft.DataFra
     ids: ArrowArray = kept.select("cluster_id").to_arrow().column("cluster_id").combine_chunks()
     firsts: list[str] = ids.take(pc.sort_indices(ids)).to_pylist()[:: recipe.shard_clusters]
     sharded = kept.with_column("shard", _shard_of(col("cluster_id"), firsts))
-    return pairs_of(sharded).where(col("verdict") == int(Verdict.KEPT)).exclude("verdict")
+    return pairs_of(sharded).where(col("verdict").is_in([int(Verdict.KEPT)])).exclude("verdict")
 
 
 def pairs_of(pages: "daft.DataFrame") -> "daft.DataFrame":

@@ -74,7 +74,7 @@ def group_crawl(
     records.write_parquet(f"{scratch}/records", compression="lz4")
     read = daft.read_parquet(f"{scratch}/records/*.parquet")
     rows = read.exclude("png").collect()
-    damage = _drops(rows.where(col("kind") == RecordKind.RECORD.value), kind="record", name="picture_url")
+    damage = _drops(_of_kind(rows, RecordKind.RECORD), kind="record", name="picture_url")
     _refuse_nothing(rows, damage)
     progress(1, _STEPS, "grouping by page")
     captures = _captures(rows)
@@ -107,7 +107,7 @@ def group_crawl(
 def _captures(rows: Frame) -> Frame:
     """All pictures of the crawl with `rank`: 1 for the one that its URL stands for (usable before not, then latest)."""
     col = daft.col
-    pictures = rows.where(col("kind") == RecordKind.PICTURE.value).with_column("unusable", col("reason").not_null())
+    pictures = _of_kind(rows, RecordKind.PICTURE).with_column("unusable", col("reason").not_null())
     order = (
         daft.Window()
         .partition_by("picture_url")
@@ -120,7 +120,7 @@ def _pairs(rows: Frame, captures: Frame, urls: list[str], picture_ids: list[str]
     """All pairs with the picture that their URL stands for, and a reason where they are of no use."""
     col = daft.col
     when, lit = daft.functions.when, daft.lit
-    pictures = captures.where(col("rank") == 1).select(
+    pictures = captures.where(col("rank") <= 1).select(  # pyright: ignore[reportOperatorIssue] - takes a number too
         "picture_url",
         "picture_id",
         "phash",
@@ -133,7 +133,7 @@ def _pairs(rows: Frame, captures: Frame, urls: list[str], picture_ids: list[str]
         col("score").alias("picture_score"),
         lit(True).alias("found"),
     )
-    pairs = rows.where(col("kind") == RecordKind.PAIR.value).select(
+    pairs = _of_kind(rows, RecordKind.PAIR).select(
         "page_url", "picture_url", "alt_text", "licence", "reason", "detail", "score"
     )
     joined = pairs.join(pictures, on="picture_url", how="left")
@@ -186,7 +186,7 @@ def _detail(row: dict[str, Any], name: str) -> str:
 
 def _judged_drops(judged: Frame) -> list[DropRow]:
     col = daft.col
-    lost = pairs_of(judged).where(col("verdict") != int(Verdict.KEPT)).to_pylist()
+    lost = pairs_of(judged).where(~col("verdict").is_in([int(Verdict.KEPT)])).to_pylist()
     return [
         DropRow(
             kind="pair",
@@ -221,7 +221,7 @@ def _picture_drops(captures: Frame, pairs: Frame) -> list[DropRow]:
 def _page_drops(rows: Frame, pairs: Frame, judged: Frame, clusters: set[str], buried: Sequence[str]) -> list[DropRow]:
     """A drop for each page that became no cluster, scored by how many distinct pictures it had left."""
     col = daft.col
-    unread = rows.where((col("kind") == RecordKind.PAGE.value) & col("reason").not_null())
+    unread = _of_kind(rows, RecordKind.PAGE).where(col("reason").not_null())
     drops = _drops(unread, kind="page", name="page_url")
     lists = judged.select("page_url", "verdict").to_pydict()
     too_few = int(Verdict.PAGE_TOO_FEW_PICTURES)
@@ -237,9 +237,12 @@ def _page_drops(rows: Frame, pairs: Frame, judged: Frame, clusters: set[str], bu
     return drops
 
 
+def _of_kind(rows: Frame, *kinds: RecordKind) -> Frame:
+    return rows.where(daft.col("kind").is_in([kind.value for kind in kinds]))
+
+
 def _page_urls(rows: Frame) -> set[str]:
-    col = daft.col
-    pages = rows.where(col("kind").is_in([RecordKind.PAGE.value, RecordKind.PAIR.value])).select("page_url").distinct()
+    pages = _of_kind(rows, RecordKind.PAGE, RecordKind.PAIR).select("page_url").distinct()
     return set(cast("list[str]", pages.to_pydict()["page_url"]))
 
 

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from warcio.archiveiterator import ArchiveIterator
 
@@ -38,8 +38,11 @@ def read_warc(source: ByteSource, *, name: str, recipe: GroupingRecipe) -> Itera
 
 def _record(frame: Frame, place: str, recipe: GroupingRecipe) -> Iterator[CrawlRecord]:
     # With a length of its own, so that warcio does not take a record whose block was skipped for a broken one.
-    record: Any = next(iter(ArchiveIterator(io.BytesIO(frame.header + frame.block + b"\r\n\r\n"))), None)
-    kind = record.rec_type if record is not None else ""
+    records = cast("Iterator[Any]", iter(ArchiveIterator(io.BytesIO(frame.header + frame.block + b"\r\n\r\n"))))
+    record = next(records, None)
+    if record is None:
+        return
+    kind = record.rec_type
     if kind == "revisit":
         yield _dropped(place, Drop.CRAWL_RECORD_REVISIT, str(record.rec_headers.get_header("WARC-Target-URI"))[:300])
     if kind not in ("response", "resource"):

@@ -1,6 +1,8 @@
 """Small crawls written by warcio, and pictures to put into them."""
 
 import io
+import struct
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +18,7 @@ class _Writer(WARCWriter):
     """Warcio's own, but for a temporary file that it never closes."""
 
     @staticmethod
-    def _create_temp_file() -> io.BytesIO:
+    def _create_temp_file() -> io.BytesIO:  # pyright: ignore[reportIncompatibleMethodOverride] - it is read and written alike
         return io.BytesIO()
 
 
@@ -72,6 +74,15 @@ def encoded(picture: Image.Image, form: str = "PNG", **options: object) -> bytes
 def png(seed: int, *, side: int = 32) -> bytes:
     """A pattern as PNG."""
     return encoded(pattern(seed, side=side))
+
+
+def declared_png(width: int, height: int) -> bytes:
+    """A PNG that says it has this size, and has next to no content."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"\0")), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
 
 
 def shop(page_number: int, seeds: Sequence[int]) -> list[Answer]:

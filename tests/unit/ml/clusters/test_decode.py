@@ -1,7 +1,5 @@
 import contextlib
 import io
-import struct
-import zlib
 
 import imagehash
 import numpy as np
@@ -10,7 +8,7 @@ from PIL import Image
 
 from suti.ml.clusters.decode import DecodedPicture, PictureRefused, decode, perceptual_hash
 from suti.ml.clusters.recipe import GroupingRecipe
-from tests.unit.ml.clusters.crawls import encoded, pattern, png
+from tests.unit.ml.clusters.crawls import declared_png, encoded, pattern, png
 
 RECIPE = GroupingRecipe(store_side_px=64)
 
@@ -23,15 +21,6 @@ def _reason(source: bytes, recipe: GroupingRecipe = RECIPE) -> str:
     with pytest.raises(PictureRefused) as refused:
         decode(source, recipe)
     return refused.value.reason
-
-
-def _chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-
-def _declared_png(width: int, height: int) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(b"\0")) + _chunk(b"IEND", b"")
 
 
 def test_a_plain_picture_keeps_its_pixels() -> None:
@@ -53,8 +42,8 @@ def test_a_plain_picture_keeps_its_pixels() -> None:
         (b"GIF89a", "PICTURE_UNREADABLE"),
         (b"RIFF\0\0\0\0WEBPVP8 ", "PICTURE_UNREADABLE"),
         (png(1, side=8), "PICTURE_TOO_SMALL"),
-        (_declared_png(50_000, 50_000), "PICTURE_BOMB"),
-        (_declared_png(8_000, 8_000), "PICTURE_BOMB"),
+        (declared_png(50_000, 50_000), "PICTURE_BOMB"),
+        (declared_png(8_000, 8_000), "PICTURE_BOMB"),
         (b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0" + bytes(4) + b"\xff\xff\xff" * 2, "PICTURE_BOMB"),
     ],
 )
