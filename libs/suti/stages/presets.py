@@ -23,11 +23,11 @@ TOY: Mapping[str, JsonValue] = {
     "captioning": {"captioner": "tags", "rewriter": "grammar", "prompts_per_cluster": 4},
     "experts": {
         "optimizer": "adamw",
-        "steps": 80,
+        "steps": 50,
         "learning_rate": 5e-4,
         "batch_pictures": 4,
         "samples_per_prompt": 2,
-        "sampling": {"sampler": "ddim", "steps": 20, "guidance": 3.0, "batch_pictures": 8},
+        "sampling": {"sampler": "dpmsolver++", "steps": 14, "guidance": 3.0, "batch_pictures": 8},
     },
     "filtering": {"min_gain": 0.05, "max_copy_similarity": 0.999},
     "apprentice": {
@@ -41,7 +41,7 @@ TOY: Mapping[str, JsonValue] = {
         "ema_decay": 0.98,
         "checkpoint_steps": 100,
     },
-    "generation": {"sampler": "ddim", "steps": 25, "guidance": 3.0, "batch_pictures": 8},
+    "generation": {"sampler": "dpmsolver++", "steps": 14, "guidance": 2.0, "batch_pictures": 8},
 }
 
 PRESETS: Mapping[PresetName, Mapping[str, JsonValue]] = {"paper": PAPER, "toy": TOY}
