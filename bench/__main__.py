@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.measure import Ratio
 
-BENCHES = ("startup", "generation", "training", "filtering", "grouping", "service")
+BENCHES = ("startup", "generation", "training", "filtering", "grouping")
 
 
 def main() -> int:

@@ -3,7 +3,8 @@
 Functions of columns and nothing else: no order of rows, no machine and no clock decides anything.
 """
 
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any, cast, overload
 
 import numpy as np
 import pyarrow as pa
@@ -106,10 +107,10 @@ def _judge_pages(  # noqa: PLR0917 - Daft passes columns by position
     starts = np.concatenate([[0], np.cumsum(pc.list_value_length(hashes).to_numpy(zero_copy_only=False))])
     pages = PagePictures(
         starts=starts.astype(np.int64),
-        picture_ids=_flat(picture_ids),
+        picture_ids=_Strings(picture_ids.to_arrow().flatten())[:],
         phashes=cast("NDArray[np.uint64]", hashes.flatten().to_numpy(zero_copy_only=False)).astype(np.uint64),
-        picture_urls=_flat(picture_urls),
-        alt_texts=_flat(alt_texts),
+        picture_urls=_Strings(picture_urls.to_arrow().flatten()),
+        alt_texts=_Strings(alt_texts.to_arrow().flatten()),
     )
     verdicts = judge(pages, near_bits=near_bits, min_pictures=min_pictures)
     named = cluster_ids(pages, page_urls.to_arrow().to_pylist(), verdicts)
@@ -124,5 +125,20 @@ def _shard_of(cluster_ids: daft.Series, firsts: list[str]) -> Any:
     return pa.array((np.searchsorted(bounds, names, side="right") - 1).astype(np.uint32))
 
 
-def _flat(lists: daft.Series) -> list[str]:
-    return cast("list[str]", lists.to_arrow().flatten().to_pylist())
+class _Strings(Sequence[str]):
+    """A column's strings, made Python's own only where somebody looks: few pages have anything to compare."""
+
+    def __init__(self, column: ArrowArray) -> None:
+        self._column = column
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return cast("list[str]", self._column[index].to_pylist())
+        return cast("str", self._column[index].as_py())

@@ -120,7 +120,7 @@ def _pairs(rows: Frame, captures: Frame, urls: list[str], picture_ids: list[str]
     """All pairs with the picture that their URL stands for, and a reason where they are of no use."""
     col = daft.col
     when, lit = daft.functions.when, daft.lit
-    pictures = captures.where(col("rank") <= 1).select(  # pyright: ignore[reportOperatorIssue] - takes a number too
+    pictures = captures.where(col("rank").is_in([1])).select(  # pyright: ignore[reportOperatorIssue] - takes a number too
         "picture_url",
         "picture_id",
         "phash",
