@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from suti.core.seeds import derive_seed
 from suti.ml.apprentice.average import WeightAverage
@@ -34,8 +37,8 @@ class JointRecipe:
     subjects: int = 8
     demonstrations: int = 3
     targets: int = 2
-    singles: int = 6
-    shown_to_itself: float = 0.5  # share of subjects whose first target is among its demonstrations, falling to 0
+    singles: int = 8
+    shown_to_itself: float = 0.3  # share of subjects whose first target is among its demonstrations, falling to 0
     learning_rate: float = 1.5e-3
     save_every: int = 250
 
@@ -62,6 +65,7 @@ def train_together(
     warmstart = folder / "warmstart"
     model = load_subject_model(warmstart if warmstart.exists() else folder / "base")
     model.network.unet.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # torch's stub
+    _compile(model.network.unet)
     parts = nn.ModuleDict({"network": model.network, "text": model.base.text})
     parts.train().requires_grad_(True)
     schedule = NoiseSchedule.from_config(model.base.scheduler_config)
@@ -84,6 +88,14 @@ def train_together(
             _save(parts, average, model, folder)
 
 
+def _compile(unet: nn.Module) -> None:
+    """Compile every residual and attention block in place: minutes at the start, an eighth off each step."""
+    torch._dynamo.config.recompile_limit = 128  # pyright: ignore[reportPrivateImportUsage]  # blocks share their code
+    for part in unet.modules():
+        if isinstance(part, (ResnetBlock2D, Transformer2DModel)):
+            part.compile(dynamic=False)
+
+
 def _loss(model: SubjectModel, schedule: NoiseSchedule, work: _Step, recipe: JointRecipe) -> Tensor:
     count = work.targets_NCHW.shape[0]
     shown = recipe.subjects * recipe.targets
@@ -92,7 +104,8 @@ def _loss(model: SubjectModel, schedule: NoiseSchedule, work: _Step, recipe: Joi
     noise_NCHW = torch.randn(work.targets_NCHW.shape, generator=work.generator)
     keep_N = (torch.rand(shown, generator=work.generator) < _KEEP_DEMONSTRATIONS).float()
     noisy_NCHW = schedule.add_noise(work.targets_NCHW, noise_NCHW, t_N).contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16):
+    # The fused attention's backward pass in bfloat16 is the slowest part of a step on a processor.
+    with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
         embedded: TextEmbedding = model.base.text([*work.demonstration_texts, *work.texts])
         asked = len(work.demonstration_texts)
         context = model.network.encode(work.demonstrations_SKCHW, embedded.select(range(asked)))
