@@ -21,6 +21,7 @@ from suti.stages.model_cache import ModelCache
 from suti.stages.model_catalogue import ModelCatalogue
 from suti.stages.models import StageModels
 from suti.stages.presets import PresetName
+from suti.stages.run_spec import ModelRef
 from suti.stages.sent_pictures import SentPictureRefused, open_sent
 
 _MAX_PICTURES, _MAX_ALT_CHARS, _MAX_TEXTS, _MAX_CHARS, _MAX_PROMPTS = 32, 10_000, 10, 1_000, 64
@@ -102,7 +103,9 @@ class CaptioningServicer(captioning_pb2_grpc.CaptioningServiceServicer):
         try:
             clip = self._catalogue.find("clip", self._clip, hub=True)
         except SutiError as error:
-            raise InvalidArgument("clip", f"{error}; or set SUTI_CAPTIONING_CLIP") from error
+            if recipe.captioner == "tags":
+                raise InvalidArgument("clip", f"{error}; or set SUTI_CAPTIONING_CLIP") from error
+            clip = ModelRef(name=self._clip)  # of which nothing but word lists would be wanted
         return self._models.of(loose_spec(models_of(clip), recipe)), recipe
 
 

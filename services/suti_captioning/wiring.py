@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-import torch
-
 from suti.api.captioning.v1 import captioning_pb2, captioning_pb2_grpc
 from suti.core.records import Stage
 from suti.infra.bus.connection import Bus
 from suti.infra.bus.worker import Worker
 from suti.infra.dead_letters import DeadLetters
 from suti.infra.rpc.server import MODEL, RpcServer
+from suti.stages.installed_torch import set_torch_threads
 from suti.stages.model_cache import ModelCache
 from suti.stages.model_catalogue import ModelCatalogue
 from suti_captioning.servicer import CaptioningServicer
@@ -30,7 +29,7 @@ class Captioning:
     @classmethod
     def wire(cls, settings: CaptioningSettings, bus: Bus) -> Self:
         """The parts as the settings want them. Raises BadConfiguration."""
-        torch.set_num_threads(settings.torch_threads)
+        set_torch_threads(settings.torch_threads)
         store = settings.open_store()
         key = settings.endpoint_key.get_secret_value() if settings.endpoint_key else ""
         models = ModelCache(settings.models_path, device=settings.device, endpoint_key=key, keep=settings.keep_models)

@@ -1,5 +1,7 @@
 """What the clustering service is told."""
 
+from typing import Literal
+
 from pydantic import AliasChoices, Field, PositiveInt
 from pydantic_settings import SettingsConfigDict
 
@@ -15,6 +17,10 @@ class ClusteringSettings(ServiceSettings):
         default="",
         validation_alias=AliasChoices("SUTI_CLUSTERING_MODELS_PATH", "SUTI_MODELS_PATH"),
         description="Folders with models, separated as PATH is.",
+    )
+    stages: Literal["grouping", "selection", "both"] | None = Field(
+        default=None,
+        description="Whose tickets are taken. Unset: both where torch is installed, else grouping alone.",
     )
     device: str = Field(default="cpu", description="Where models lie: cpu, cuda, cuda:1 ...")
     keep_models: PositiveInt = Field(default=2, description="Runs' models held in memory; the oldest leave first.")

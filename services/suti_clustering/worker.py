@@ -1,18 +1,18 @@
 """Does the shards of two stages: a crawl into raw clusters, and raw clusters into those that show one subject."""
 
-import torch
-
 from suti.infra.bus.connection import Bus
 from suti.infra.ledger import Commit, Ledger
 from suti.infra.store import Store
-from suti.stages import grouping, selection
+from suti.stages import grouping
+from suti.stages.installed_torch import require_torch, set_torch_threads
 from suti.stages.model_cache import ModelCache
 from suti.stages.run_spec import RunSpec
 from suti.stages.shard_work import Hold, ShardWork
+from suti_clustering.settings import ClusteringSettings
 
 
 def grouping_work(bus: Bus, store: Store) -> ShardWork:
-    """Handles grouping's tickets, one per run."""
+    """Handles grouping's tickets, one per run. Without torch."""
 
     def run(ledger: Ledger, spec: RunSpec, shard: int, hold: Hold) -> Commit:
         del shard  # there is only one
@@ -21,11 +21,16 @@ def grouping_work(bus: Bus, store: Store) -> ShardWork:
     return ShardWork(bus, store, run)
 
 
-def selection_work(bus: Bus, store: Store, models: ModelCache) -> ShardWork:
-    """Handles selection's tickets."""
+def selection_work(bus: Bus, store: Store, settings: ClusteringSettings) -> ShardWork:
+    """Handles selection's tickets. Raises TorchMissing."""
+    require_torch("SUTI_CLUSTERING_STAGES with selection", extra="clustering-score")
+    from suti.stages import selection  # noqa: PLC0415 - a process that only groups has no torch
+
+    set_torch_threads(settings.torch_threads)
+    models = ModelCache(settings.models_path, device=settings.device, keep=settings.keep_models)
 
     def run(ledger: Ledger, spec: RunSpec, shard: int, hold: Hold) -> Commit:
-        torch.set_num_threads(spec.environment.torch_threads)
+        set_torch_threads(spec.environment.torch_threads)
         return selection.run_shard(ledger, spec, models.of(spec), shard, progress=hold.progress, fence=hold.fence)
 
     return ShardWork(bus, store, run)

@@ -7,6 +7,8 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, Secret
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from suti.infra.bus.connection import Bus
+from suti.infra.bus.worker import Handle, Worker
+from suti.infra.dead_letters import DeadLetters
 from suti.infra.rpc.security import ServerSecurity
 from suti.infra.rpc.server import RpcServer
 from suti.infra.store import Store
@@ -90,6 +92,20 @@ class ServiceSettings(BaseSettings):
             reflection=self.reflection,
             max_message_bytes=self.max_message_bytes,
             default_deadline_s=self.default_deadline_s,
+        )
+
+    def make_worker(self, bus: Bus, store: Store, *, stage: str, handle: Handle, concurrency: int = 1) -> Worker:
+        """A taker of one stage's tickets as these settings want it, not yet started."""
+        return Worker(
+            bus,
+            stage=stage,
+            handle=handle,
+            dead_letters=DeadLetters(store),
+            concurrency=concurrency,
+            ack_wait_s=self.ack_wait_s,
+            max_deliveries=self.max_deliveries,
+            backoff_s=self.backoff_s(),
+            drain_s=self.drain_s,
         )
 
     def backoff_s(self) -> tuple[float, ...]:

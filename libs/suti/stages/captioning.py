@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from PIL import Image
 
@@ -16,11 +16,12 @@ from suti.infra.tables import from_parquet, to_parquet
 from suti.infra.tombstones import load_tombstones
 from suti.ml.captions.alt_text import clean
 from suti.ml.captions.interfaces import AnswerUnusable, Captioner, EmbeddingCaptioner, Rewriter
-from suti.ml.clip.embeddings import PART as EMBEDDINGS_PART
-from suti.ml.clip.embeddings import embeddings_from_bytes, rows_of
 from suti.stages.progress import Progress, silent
 from suti.stages.run_spec import RunSpec
 from suti.stages.shard_pictures import PictureChanged, ShardPictures
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class CaptionModels(Protocol):
@@ -106,10 +107,11 @@ class _Captioning:
         self._screen = screen
         self._pictures = ShardPictures(ledger, ledger.get(Stage.GROUPING, 0))
         self._tombstones = load_tombstones(ledger.store)
-        reads_embeddings = isinstance(models.captioner, EmbeddingCaptioner)
-        self._embeddings = (
-            embeddings_from_bytes(ledger.read(selection.part(EMBEDDINGS_PART))) if reads_embeddings else {}
-        )
+        self._embeddings: dict[str, Tensor] = {}
+        if isinstance(models.captioner, EmbeddingCaptioner):
+            from suti.ml.clip import embeddings  # noqa: PLC0415 - endpoints caption without torch
+
+            self._embeddings = embeddings.embeddings_from_bytes(ledger.read(selection.part(embeddings.PART)))
 
     def caption(self, rows: Sequence[PictureRow], written: _Written) -> None:
         """Add one cluster's rows, or the reason why it has none."""
@@ -151,6 +153,8 @@ class _Captioning:
     def _captions(self, rows: Sequence[PictureRow]) -> list[str]:
         captioner = self._models.captioner
         if isinstance(captioner, EmbeddingCaptioner):
+            from suti.ml.clip.embeddings import rows_of  # noqa: PLC0415 - as above
+
             return captioner.caption_cluster(rows_of(self._embeddings, [row.picture_id for row in rows]))
         size = self._spec.captioning.batch_pictures
         pictures = [self._pictures.open(row) for row in rows]

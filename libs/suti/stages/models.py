@@ -5,19 +5,19 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, cast
 
-import torch
-
 from suti.ml.captions.grammar import GrammarRewriter
 from suti.ml.captions.interfaces import Captioner, Rewriter
-from suti.ml.captions.openai_endpoint import Endpoint, EndpointCaptioner, EndpointRewriter
-from suti.ml.captions.tags import TagCaptioner
 from suti.ml.captions.words import FILE as WORDS_FILE
 from suti.ml.captions.words import WordLists
-from suti.ml.clip.encoder import ClipEncoder, load_clip
 from suti.ml.model_files import ModelChanged, ModelMissing, folder_digest, resolve
+from suti.stages.installed_torch import require_torch
 from suti.stages.run_spec import ModelRef, RunSpec
 
-if TYPE_CHECKING:  # diffusers is slow to import and large in memory; only experts need it
+if TYPE_CHECKING:
+    # Each back end is imported where it is loaded: captioning by an endpoint has no torch, selection no openai, and
+    # diffusers is slow to import and large in memory; only experts need it.
+    from suti.ml.captions.openai_endpoint import Endpoint
+    from suti.ml.clip.encoder import ClipEncoder
     from suti.ml.diffusion.base import Base
 
 
@@ -70,7 +70,7 @@ class StageModels:
         self._loaded: dict[str, object] = {}
 
     @property
-    def clip(self) -> ClipEncoder:
+    def clip(self) -> "ClipEncoder":
         """The CLIP that selection, tags and verdicts compare with; float32, since thresholds are fine."""
         return self._once("clip", self._load_clip)
 
@@ -106,7 +106,12 @@ class StageModels:
 
         return load_base(self.folders.folder(self.spec.models.base), device=self.device)
 
-    def _load_clip(self) -> ClipEncoder:
+    def _load_clip(self) -> "ClipEncoder":
+        require_torch("CLIP", extra="clustering-score")
+        import torch  # noqa: PLC0415 - see above
+
+        from suti.ml.clip.encoder import load_clip  # noqa: PLC0415 - see above
+
         model = self.spec.models.clip
         folder = self.folders.find(model)
         encoder = load_clip(str(folder or model.name), device=self.device, dtype=torch.float32)
@@ -123,15 +128,21 @@ class StageModels:
 
     def _load_captioner(self) -> Captioner:
         recipe = self.spec.captioning
+        if recipe.captioner != "openai":
+            require_torch(f"the captioner {recipe.captioner!r}", extra="captioning")
         match recipe.captioner:
             case "tags":
+                from suti.ml.captions.tags import TagCaptioner  # noqa: PLC0415 - see above
+
                 return TagCaptioner(self.clip, self.words)
             case "transformers":
-                from suti.ml.captions.transformers_captioner import TransformersCaptioner  # noqa: PLC0415 - as diffusers
+                from suti.ml.captions.transformers_captioner import TransformersCaptioner  # noqa: PLC0415 - see above
 
                 place = self._place(recipe.captioner_model)
                 return TransformersCaptioner.load(place, device=self.device, max_tokens=recipe.max_tokens)
             case "openai":
+                from suti.ml.captions.openai_endpoint import EndpointCaptioner  # noqa: PLC0415 - see above
+
                 return EndpointCaptioner(self._endpoint(recipe.captioner_model))
 
     def _load_rewriter(self) -> Rewriter:
@@ -140,9 +151,13 @@ class StageModels:
             case "grammar":
                 return GrammarRewriter(self.words, max_words=recipe.max_tokens)
             case "openai":
+                from suti.ml.captions.openai_endpoint import EndpointRewriter  # noqa: PLC0415 - see above
+
                 return EndpointRewriter(self._endpoint(recipe.rewriter_model))
 
-    def _endpoint(self, model: str) -> Endpoint:
+    def _endpoint(self, model: str) -> "Endpoint":
+        from suti.ml.captions.openai_endpoint import Endpoint  # noqa: PLC0415 - see above
+
         recipe = self.spec.captioning
         return Endpoint(
             url=recipe.endpoint,

@@ -5,12 +5,14 @@ from typing import Any, ClassVar
 
 import grpc
 import grpc.aio
+from google.longrunning import operations_pb2, operations_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from suti.core.errors import BadConfiguration
 from suti.infra.rpc.guard import CallGuard
+from suti.infra.rpc.operations import Operations, OperationsServicer
 from suti.infra.rpc.security import ServerSecurity
 
 PROCESS = ""  # health: the process is up and takes calls
@@ -59,6 +61,14 @@ class RpcServer:
         """One service: the generated `add_...Servicer_to_server`, the servicer, its full name(s) for reflection."""
         register(servicer, self._server)
         self._names.extend(names)
+
+    def add_operations(self, operations: Operations) -> None:
+        """`google.longrunning.Operations` for the operations of this service."""
+        self.add(
+            operations_pb2_grpc.add_OperationsServicer_to_server,
+            OperationsServicer(operations),
+            operations_pb2.DESCRIPTOR.services_by_name["Operations"].full_name,
+        )
 
     async def start(self) -> None:
         """Takes calls from now on, and says SERVING for the process. Raises CannotListen, PlaintextRefused."""

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from PIL import Image
-from torch import Tensor
 
 from suti.core.errors import PermanentError
 from suti.core.records import Skill
+
+if TYPE_CHECKING:  # back ends that ask an endpoint work without torch
+    from torch import Tensor
 
 
 class AnswerUnusable(PermanentError):
@@ -40,7 +42,7 @@ class EmbeddingCaptioner(Protocol):
     Legend: K pictures of one cluster, D embedding width.
     """
 
-    def caption_cluster(self, rows_KD: Tensor) -> list[str]:
+    def caption_cluster(self, rows_KD: "Tensor") -> list[str]:
         """One sentence for each picture of one cluster. Shapes: (K, D), rows of unit length -> K texts."""
         ...
 
