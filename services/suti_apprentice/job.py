@@ -25,6 +25,7 @@ def main(job: JobContext) -> None:
         raise NothingToDo(f"{RUN_ID} is not set: start this through the apprentice service")
     settings = ApprenticeSettings()
     store = settings.open_store()
+    job.tell_through(store)
     spec = load_run_spec(store, run_id)
     models = ModelCache(settings.models_path, device=settings.device).of(spec)
     apprentice.run_shard(Ledger(store, run_id), spec, models, int(shard), progress=job.progress, stopping=job.stopping)

@@ -1,17 +1,14 @@
 """What the apprentice service is told, and what it tells its jobs."""
 
-import sys
-from pathlib import Path
-
-from pydantic import AliasChoices, Field, PositiveFloat, PositiveInt
+from pydantic import AliasChoices, Field
 from pydantic_settings import SettingsConfigDict
 
 from suti.infra.jobs import environment as names
-from suti.infra.settings import ServiceSettings
+from suti.infra.jobs.settings import LauncherSettings
 from suti.stages.launched_work import JobPlan
 
 
-class ApprenticeSettings(ServiceSettings):
+class ApprenticeSettings(LauncherSettings):
     """Read once in `__main__` (and in the job), from the environment (`SUTI_APPRENTICE_...`)."""
 
     model_config = SettingsConfigDict(env_prefix="SUTI_APPRENTICE_", frozen=True, env_ignore_empty=True)
@@ -22,15 +19,9 @@ class ApprenticeSettings(ServiceSettings):
         description="Folders with models, separated as PATH is.",
     )
     device: str = Field(default="cpu", description="Where jobs train and draw: cpu, cuda, cuda:1 ...")
-    jobs_folder: Path = Field(default=Path("/var/lib/suti/jobs"), description="Where local jobs keep their state.")
-    slots: PositiveInt = Field(default=1, description="Local jobs at a time.")
-    concurrency: PositiveInt = Field(default=64, description="Tickets in hand at a time; each waits for its job.")
-    job_attempts: PositiveInt = Field(default=3, description="Attempts of a job before its ticket is tried again.")
-    job_retry_s: PositiveFloat = Field(default=1.0, description="Before a job's second attempt; then longer.")
-    job_grace_s: PositiveFloat = Field(default=10.0, description="From SIGTERM to SIGKILL of a job.")
 
     def job_plan(self) -> JobPlan:
-        """How this service's jobs look. They inherit the machine's environment; secrets are never written down."""
+        """How this service's jobs look. Secrets are never written down: jobs find them where they run."""
         told = {
             "SUTI_APPRENTICE_STORE_URL": self.store_url,
             "SUTI_APPRENTICE_STORE_ENDPOINT": self.store_endpoint or "",
@@ -43,7 +34,7 @@ class ApprenticeSettings(ServiceSettings):
             names.LOG_LEVEL: self.log_level,
         }
         return JobPlan(
-            command=(sys.executable, "-m", "suti_apprentice.job"),
+            command=(self.job_python, "-m", "suti_apprentice.job"),
             environment={name: value for name, value in told.items() if value},
             attempts=self.job_attempts,
         )

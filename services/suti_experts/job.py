@@ -24,6 +24,7 @@ def main(job: JobContext) -> None:
     """Do the shard of a run, or the operation, that the environment names."""
     settings = ExpertsSettings()
     store = settings.open_store()
+    job.tell_through(store)
     if operation_id := os.environ.get(OPERATION_ID):
         tune(job, settings, store, operation_id)
         return

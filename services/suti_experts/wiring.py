@@ -10,7 +10,7 @@ from suti.core.records import Stage
 from suti.infra.bus.connection import Bus
 from suti.infra.bus.worker import Worker
 from suti.infra.dead_letters import DeadLetters
-from suti.infra.jobs.local import LocalJobs
+from suti.infra.jobs.port import JobsBackend
 from suti.infra.rpc.operations import OperationsServicer
 from suti.infra.rpc.server import MODEL, RpcServer
 from suti.stages.launched_work import LaunchedWork
@@ -26,16 +26,13 @@ class Experts:
 
     server: RpcServer
     worker: Worker
-    jobs: LocalJobs
+    jobs: JobsBackend
 
     @classmethod
     def wire(cls, settings: ExpertsSettings, bus: Bus) -> Self:
         """The parts as the settings want them. Raises BadConfiguration."""
         store = settings.open_store()
-        settings.jobs_folder.mkdir(parents=True, exist_ok=True)
-        jobs = LocalJobs(
-            settings.jobs_folder, slots=settings.slots, grace_s=settings.job_grace_s, retry_s=settings.job_retry_s
-        )
+        jobs = settings.open_jobs(store, launcher="suti-experts")
         work = LaunchedWork(bus, store, jobs, settings.job_plan())
         worker = Worker(
             bus,

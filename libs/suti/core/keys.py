@@ -7,6 +7,7 @@ DEAD_LETTERS = "dead/"
 REQUESTS = "requests/"
 DRAWN = "drawn/"
 OPERATIONS = "operations/"
+JOBS = "jobs/"
 TOMBSTONES = "tombstones.json"
 PROMOTED_MODEL = "models/promoted.json"  # the apprentice that draws when a request names no model
 
@@ -84,6 +85,11 @@ def request(service: str, request_id: str) -> str:
 def drawn(request_id: str, name: str) -> str:
     """What was drawn for a request: its record, and pictures too large for the answer."""
     return f"{DRAWN}{request_id}/{name}"
+
+
+def job_progress(launcher: str, job_name: str) -> str:
+    """Where a job's indexes say how far they are, one object each; deleted with the job."""
+    return f"{JOBS}{launcher}/{job_name}/"
 
 
 def operation(operation_id: str) -> str:

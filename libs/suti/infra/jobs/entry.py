@@ -17,7 +17,11 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from suti.core.errors import BadConfiguration, ExitCode, SutiError
 from suti.infra.jobs import environment as names
+from suti.infra.jobs.port import Progress
+from suti.infra.jobs.ranges import ranges_at
+from suti.infra.jobs.store_progress import ProgressWriter, progress_key
 from suti.infra.logs import setup_logs
+from suti.infra.store import Store
 from suti.infra.telemetry.context import incoming_context
 from suti.infra.telemetry.setup import setup
 
@@ -39,7 +43,9 @@ class JobContext:
     name: str
     index: int  # = shard
     progress_file: Path | None = None
+    progress_prefix: str | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
+    _writers: list[ProgressWriter] = field(default_factory=list[ProgressWriter])
 
     def stopping(self) -> bool:
         """Whether SIGTERM came: stop at the next good place, by raising an error whose exit code is TERMINATED."""
@@ -51,6 +57,8 @@ class JobContext:
 
     def progress(self, done: int, total: int, note: str = "") -> None:
         """Says how far the job is. Cheap; a full disk is no reason to fail."""
+        for writer in self._writers:
+            writer.say(Progress(done, total, note))
         if self.progress_file is None:
             return
         fresh = self.progress_file.with_name(f"{self.progress_file.name}.{os.getpid()}.new")
@@ -60,10 +68,26 @@ class JobContext:
         except OSError as error:
             _log.warning("could not say how far it is: %s", error)
 
+    def tell_through(self, store: Store) -> None:
+        """Where the launcher reads progress in the store, it is told there from now on."""
+        if self.progress_prefix and not self._writers:
+            self._writers.append(ProgressWriter(store, progress_key(self.progress_prefix, self.index)))
+
+    def close(self) -> None:
+        """The last word is written."""
+        for writer in self._writers:
+            writer.close()
+
 
 def read_context(environment: Mapping[str, str]) -> JobContext:
     """The context that a launcher put into the environment. Raises NotAJob."""
-    index = environment.get(names.JOB_INDEX) or environment.get(names.COMPLETION_INDEX) or ""
+    index, place = environment.get(names.JOB_INDEX, ""), environment.get(names.COMPLETION_INDEX, "")
+    if not index and place.isdigit():
+        try:
+            indexes = environment.get(names.JOB_INDEXES)
+            index = str(ranges_at(indexes, int(place))) if indexes else place
+        except (ValueError, IndexError):
+            raise NotAJob(f"{names.JOB_INDEXES} has no place {place}: start this through a launcher") from None
     if not index.isdigit():
         raise NotAJob(f"{names.JOB_INDEX} is {index!r}: start this through a launcher, or set it to the shard's number")
     progress_file = environment.get(names.PROGRESS_FILE)
@@ -71,6 +95,7 @@ def read_context(environment: Mapping[str, str]) -> JobContext:
         name=environment.get(names.JOB_NAME, ""),
         index=int(index),
         progress_file=Path(progress_file) if progress_file else None,
+        progress_prefix=environment.get(names.PROGRESS_PREFIX) or None,
     )
 
 
@@ -118,6 +143,8 @@ def _attempt(main: Callable[[JobContext], None]) -> int:
             span.record_exception(error)
             span.set_status(StatusCode.ERROR, error.reason if isinstance(error, SutiError) else type(error).__name__)
             return _failed(error)
+        finally:
+            job.close()
     return ExitCode.OK
 
 

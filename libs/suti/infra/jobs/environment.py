@@ -7,9 +7,11 @@ from suti.infra.jobs.port import JobSpec
 
 JOB_NAME = "SUTI_JOB_NAME"
 JOB_INDEX = "SUTI_JOB_INDEX"
-COMPLETION_INDEX = "JOB_COMPLETION_INDEX"  # Kubernetes' own name for the same number
+COMPLETION_INDEX = "JOB_COMPLETION_INDEX"  # Kubernetes' own: the place among the job's indexes
+JOB_INDEXES = "SUTI_JOB_INDEXES"  # all indexes of the job, `0-3,7`
 TRACEPARENT = "TRACEPARENT"
 PROGRESS_FILE = "SUTI_PROGRESS_FILE"  # JSON {done, total, note}; replaced whole
+PROGRESS_PREFIX = "SUTI_PROGRESS_PREFIX"  # where in the store, if there is no such file
 TERMINATION_FILE = "SUTI_TERMINATION_FILE"  # JSON {reason, message} of the error that ended it
 TELEMETRY_FOLDER = "SUTI_TELEMETRY_FOLDER"
 OTLP_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"

@@ -96,6 +96,17 @@ class LocalJobs:
         said = {index: job.progress(index) for index in spec.indexes} if spec else {}
         return {index: progress for index, progress in said.items() if progress is not None}
 
+    async def waits_for(self, name: str) -> str:
+        """See `Jobs.waits_for`: here it can only be a slot."""
+        status = await self.status(name)
+        if status is None or status.state.ended or not self._slots.locked():
+            return ""
+        waiting = sum(index.state is JobState.PENDING for index in status.indexes.values())
+        return f"{waiting} of its processes wait for a slot: others are at work" if waiting else ""
+
+    async def release(self, name: str) -> None:
+        """See `Jobs.release`: here ended jobs stay, for their logs."""
+
     async def close(self) -> None:
         """Stops all processes (SIGTERM, at no cost to their jobs); the jobs go on with the next launcher."""
         tasks = list(self._supervising.values())

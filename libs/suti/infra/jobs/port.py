@@ -1,9 +1,13 @@
 """The port to whatever runs jobs: local subprocesses, or Kubernetes Indexed Jobs. Both keep the same contract.
 
-Towards the process: it is told `SUTI_JOB_NAME`, `SUTI_JOB_INDEX` and `JOB_COMPLETION_INDEX` (the index), `TRACEPARENT`,
-`SUTI_PROGRESS_FILE` and `SUTI_TERMINATION_FILE`. SIGTERM means: stop at the next good place and exit 143. Its exit code
-is one of `suti.core.errors.ExitCode`: 0 done; 65 this index failed for good; 78 the whole job failed; 143 stopped,
-start again at no cost; 75 or anything else (a crash): start again, up to `attempts_per_index` times in all.
+Towards the process: it is told `SUTI_JOB_NAME`, `SUTI_JOB_INDEX` (its index), `TRACEPARENT`, `SUTI_TERMINATION_FILE`,
+and where to say how far it is: `SUTI_PROGRESS_FILE`, or on Kubernetes `SUTI_PROGRESS_PREFIX` in the store. Kubernetes
+counts completions from 0; where the indexes are others (`3, 7, 9`), `SUTI_JOB_INDEX` is unset there and the process finds
+its own by its place, `JOB_COMPLETION_INDEX`, in `SUTI_JOB_INDEXES` (`suti.infra.jobs.entry` does).
+SIGTERM means: stop at the next good place and exit 143. Its exit code is one of `suti.core.errors.ExitCode`: 0 done; 65
+this index failed for good; 78 the whole job failed; 143 stopped, start again at no cost; 75 or anything else (a crash):
+start again, up to `attempts_per_index` times in all. "At no cost" means that no attempt is counted; Kubernetes waits
+before it starts again (10 s, doubled each time, up to 6 minutes).
 """
 
 import re
@@ -49,12 +53,12 @@ class JobSpec:
 
     name: str  # deterministic, DNS-1123 label, at most 63 characters: the same work has the same name
     command: tuple[str, ...]
-    indexes: tuple[int, ...]  # index = shard; ascending, from 0 on where it shall run on Kubernetes
+    indexes: tuple[int, ...]  # index = shard; ascending
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     parallelism: int = 1  # indexes at a time
     attempts_per_index: int = 3  # failed ones; being stopped (143) counts for nothing
     resources: Mapping[str, str] = field(default_factory=dict[str, str])  # Kubernetes quantities: {"cpu": "2"}
-    deadline_s: float | None = None  # from the first start to the end of all indexes; then the job failed
+    deadline_s: float | None = None  # from the start (where jobs queue: once let in) to the end of all; then it failed
 
     def __post_init__(self) -> None:
         if not _DNS_1123.fullmatch(self.name):
@@ -125,4 +129,24 @@ class Jobs(Protocol):
 
     async def progress(self, name: str) -> Mapping[int, Progress]:
         """How far each index is that said so."""
+        ...
+
+    async def waits_for(self, name: str) -> str:
+        """What keeps the job, or some of its indexes, from running, in words; empty if nothing, or no such job."""
+        ...
+
+    async def release(self, name: str) -> None:
+        """Its result is safe (committed): the backend may forget the ended job when it likes. No error if gone."""
+        ...
+
+
+class JobsBackend(Jobs, Protocol):
+    """The same, as the process sees it that owns the backend."""
+
+    async def recover(self) -> list[str]:
+        """Goes on with every job that has not ended; called when the launcher starts. Returns their names."""
+        ...
+
+    async def close(self) -> None:
+        """Lets go. The jobs go on: by themselves, or with the next launcher."""
         ...

@@ -1,0 +1,74 @@
+"""Why a job does not run, in words: quota, no node that fits and what it lacks, the image, waiting behind others."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from suti.infra.jobs.kubernetes.seen import SeenJob, SeenPod
+
+_LACKS = re.compile(r"(\d+) Insufficient ([^,. ]+(?:\.[^,. ]+)*)")
+_NODES = re.compile(r"(\d+)/(\d+) nodes are available")
+_NEVER = "Preemption is not helpful"
+_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"})
+_CONFIGURATION = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+_MOST_CHARS = 300
+
+
+def explain_job(job: SeenJob, pods: Iterable[SeenPod], warnings: Sequence[str]) -> str:
+    """What the job waits for; empty if nothing keeps it.
+
+    Args:
+        job: The job.
+        pods: The last pod of each of its indexes.
+        warnings: What the Job controller complained of last, the newest first (events of type Warning).
+    """
+    if job.ended or job.deleting:
+        return ""
+    if job.suspended:
+        if job.queue:
+            return f"suspended: queue {job.queue!r} has not admitted it: see its quota and what is before it (Kueue)"
+        return "suspended: somebody has to let it start (`kubectl patch job`, spec.suspend: false)"
+    pending = [pod for pod in pods if pod.phase == "Pending" and not pod.deleting]
+    told = Counter(explain_pod(pod) for pod in pending)
+    told.pop("", None)
+    lines = [f"{line} ({count} pods)" if count > 1 else line for line, count in told.most_common(3)]
+    if not pending and warnings:
+        lines.append(explain_warning(warnings[0]))
+    return "; ".join(lines)
+
+
+def explain_pod(pod: SeenPod) -> str:
+    """What one pending pod waits for; empty if it is on its way."""
+    if pod.reason in ("Unschedulable", "SchedulingGated"):
+        return _unschedulable(pod.message)
+    if pod.reason in _IMAGE:
+        return f"its image cannot be pulled ({_short(pod.message or pod.reason)}): correct image or pull secret"
+    if pod.reason in _CONFIGURATION:
+        return f"its container cannot be made ({_short(pod.message or pod.reason)}): correct the job template"
+    return ""
+
+
+def explain_warning(message: str) -> str:
+    """Why the Job controller could not create pods."""
+    if "exceeded quota" in message:
+        detail = message[message.index("exceeded quota") :]
+        return f"a quota of the namespace is used up ({_short(detail)}): wait, or raise the ResourceQuota"
+    if "violates PodSecurity" in message:
+        return f"the namespace's Pod Security level forbids its pods ({_short(message)}): correct the job template"
+    return f"its pods cannot be created ({_short(message)})"
+
+
+def _unschedulable(message: str) -> str:
+    nodes = _NODES.search(message)
+    total = nodes.group(2) if nodes else "the"
+    lacks = [f"{resource} on {count} of {total} nodes" for count, resource in _LACKS.findall(message)]
+    if not lacks:
+        return f"no node takes it ({_short(message)}): see selectors, tolerations and volumes of the job template"
+    which = " and ".join(lacks)
+    if _NEVER in message:
+        return f"no node fits: not enough {which}, even if they were empty: ask for less, or add nodes that have it"
+    return f"waits behind other pods: not enough {which} just now: wait, or add nodes"
+
+
+def _short(text: str) -> str:
+    return " ".join(text.split())[:_MOST_CHARS]
