@@ -5,15 +5,17 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from suti.api.types.v1.types_pb2 import Model, ModelKind
 from suti.cli.connection import DEFAULT_DATA, ENDPOINTS_FILE, DataOption, ServerOption, connect
+from suti.cli.models_calibrate import calibrate
+from suti.cli.progress import reported
 from suti.core.errors import InvalidArgument
 from suti.local.folder import DataFolder, models_path
 
 app = typer.Typer(no_args_is_help=True, help="List, import and calibrate models.")
+app.command()(calibrate)
 console = Console()
 
 
@@ -48,8 +50,7 @@ def import_(
     called = name or Path(source.rstrip("/")).name.lower()
     if called.startswith(".") or "/" in called:
         raise InvalidArgument("--name", f"{called!r} is no plain name: use letters, digits, dots and dashes")
-    with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console) as working:
-        working.add_task(f"importing {source}")
+    with reported(f"importing {source}"):
         imported = import_model(source, DataFolder(data).models / called, revision=revision, licence=licence)
     card = imported.card
     console.print(

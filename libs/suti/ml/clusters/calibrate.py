@@ -31,6 +31,12 @@ class ThresholdsUnreadable(BadConfiguration):
     reason = "THRESHOLDS_UNREADABLE"
 
 
+class ThresholdsUnwritable(BadConfiguration):
+    """A model's folder may not be written."""
+
+    reason = "THRESHOLDS_UNWRITABLE"
+
+
 class Thresholds(BaseModel):
     """What `thresholds.json` says: the limits, how well they tell clusters apart, and what they were found on."""
 
@@ -44,6 +50,10 @@ class Thresholds(BaseModel):
     high_accuracy: float = Field(ge=0, le=1, description="Balanced accuracy, one subject against copies.")
     min_gain: float | None = Field(None, ge=-2, le=2, description="None: not calibrated; the recipe's own stays.")
     min_gain_yield: float | None = Field(None, gt=0, le=1, description="Share of candidates above min_gain.")
+    max_copy_similarity: float | None = Field(None, ge=-1, le=1, description="None: not calibrated, as above.")
+    copy_accuracy: float | None = Field(
+        None, ge=0, le=1, description="Balanced accuracy, other pictures of a page against copies of one."
+    )
     same_clusters: int = 0
     mixed_clusters: int = 0
     copied_clusters: int = 0
@@ -55,15 +65,24 @@ class Thresholds(BaseModel):
         return SelectionRecipe.model_validate(recipe.model_dump() | limits)
 
     def filtering(self, recipe: FilterRecipe) -> FilterRecipe:
-        """The recipe with this least gain, unchanged where it is not calibrated."""
-        if self.min_gain is None:
-            return recipe
-        return FilterRecipe.model_validate(recipe.model_dump() | {"min_gain": self.min_gain})
+        """The recipe with this least gain and copy limit, unchanged where they are not calibrated."""
+        limits = {"min_gain": self.min_gain, "max_copy_similarity": self.max_copy_similarity}
+        found = {name: limit for name, limit in limits.items() if limit is not None}
+        return FilterRecipe.model_validate(recipe.model_dump() | found)
 
     def save(self, folder: Path) -> Path:
-        """Writes thresholds.json into the model's folder."""
+        """Writes thresholds.json into the model's folder, whole or not at all.
+
+        Raises:
+            ThresholdsUnwritable: the folder may not be written.
+        """
         path = folder / FILE
-        path.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        new = path.with_name(f".{FILE}.new")
+        try:
+            new.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            new.replace(path)
+        except OSError as error:
+            raise ThresholdsUnwritable(f"{path}: {error}; copy the model to a folder of your own") from error
         return path
 
 
@@ -95,21 +114,25 @@ def calibrate(
     clip_sha256: str,
     gains: Sequence[float] = (),
     gain_yield: float = 0.25,
+    neighbours: Sequence[float] = (),
+    copies: Sequence[float] = (),
 ) -> Thresholds:
     """Thresholds from labelled clusters, and the least gain that keeps a stated share of candidates.
 
-    The default yield is the paper's: 500,000 of 2 million pairs (section 4).
+    The default yield is the paper's: 500,000 of 2 million pairs (section 4). `neighbours` are similarities of pictures
+    that are no copies of one another, however alike, and `copies` of some that are: the copy guard's limit is between.
 
     Shapes: each cluster (K, D), K >= 2, rows of unit length.
 
     Raises:
         CalibrationImpossible: a kind has no cluster of two or more pictures, or the limits would cross.
     """
-    similar, mixture, copies = (
+    similar, mixture, repeated = (
         _similarities(name, clusters) for name, clusters in (("same", same), ("mixed", mixed), ("copied", copied))
     )
+    copy_limit = best_threshold(below=neighbours, above=copies) if neighbours and copies else (None, None)
     low, low_accuracy = best_threshold(below=mixture, above=similar)
-    high, high_accuracy = best_threshold(below=similar, above=copies)
+    high, high_accuracy = best_threshold(below=similar, above=repeated)
     if low > high:
         raise CalibrationImpossible(
             f"the limits cross ({low:.4f} > {high:.4f}): copies are not closer than clusters of one subject; "
@@ -123,9 +146,11 @@ def calibrate(
         high_accuracy=high_accuracy,
         min_gain=least_gain(gains, keep=gain_yield) if gains else None,
         min_gain_yield=gain_yield if gains else None,
+        max_copy_similarity=copy_limit[0],
+        copy_accuracy=copy_limit[1],
         same_clusters=len(similar),
         mixed_clusters=len(mixture),
-        copied_clusters=len(copies),
+        copied_clusters=len(repeated),
         gains=len(gains),
     )
 

@@ -72,6 +72,21 @@ def test_thresholds_are_kept_beside_the_model_and_make_recipes(tmp_path: Path) -
     assert load_thresholds(tmp_path / "elsewhere") is None
 
 
+def test_the_copy_limit_lies_between_alike_pictures_and_copies() -> None:
+    found = calibrate(
+        same=[_pair(0.8)],
+        mixed=[_pair(0.2)],
+        copied=[_pair(1.0)],
+        clip_sha256="c" * 64,
+        neighbours=[0.5, 0.9],
+        copies=[0.98, 1.0],
+    )
+
+    assert found.max_copy_similarity == pytest.approx(0.94, abs=1e-6)
+    assert found.copy_accuracy == 1.0
+    assert found.filtering(FilterRecipe(min_gain=0.3)) == FilterRecipe(min_gain=0.3, max_copy_similarity=0.94)
+
+
 def test_thresholds_of_another_clip_are_refused(tmp_path: Path) -> None:
     calibrate(same=[_pair(0.8)], mixed=[_pair(0.2)], copied=[_pair(1.0)], clip_sha256="c" * 64).save(tmp_path)
 
