@@ -2,8 +2,8 @@
 
 Towards the process: it is told `SUTI_JOB_NAME`, `SUTI_JOB_INDEX` (its index), `TRACEPARENT`, `SUTI_TERMINATION_FILE`,
 and where to say how far it is: `SUTI_PROGRESS_FILE`, or on Kubernetes `SUTI_PROGRESS_PREFIX` in the store. Kubernetes
-counts completions from 0; where the indexes are others (`3, 7, 9`), `SUTI_JOB_INDEX` is unset there and the process finds
-its own by its place, `JOB_COMPLETION_INDEX`, in `SUTI_JOB_INDEXES` (`suti.infra.jobs.entry` does).
+counts completions from 0; where the indexes are others (`3, 7, 9`), `SUTI_JOB_INDEX` is unset there and the process
+finds its own by its place, `JOB_COMPLETION_INDEX`, in `SUTI_JOB_INDEXES` (`suti.infra.jobs.entry` does).
 SIGTERM means: stop at the next good place and exit 143. Its exit code is one of `suti.core.errors.ExitCode`: 0 done; 65
 this index failed for good; 78 the whole job failed; 143 stopped, start again at no cost; 75 or anything else (a crash):
 start again, up to `attempts_per_index` times in all. "At no cost" means that no attempt is counted; Kubernetes waits

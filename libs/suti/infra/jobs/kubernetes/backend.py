@@ -216,8 +216,9 @@ class KubernetesJobs:
     async def _gone(self, job: SeenJob) -> None:
         """Waits until the job is no more."""
         async with asyncio.timeout(_GONE_S):
-            while (found := await self._find(job.name)) is not None and found.uid == job.uid:
-                await asyncio.sleep(_POLL_S)  # noqa: ASYNC110 - it is another process that deletes
+            # Another process deletes: nobody would set an event here.
+            while (found := await self._find(job.name)) is not None and found.uid == job.uid:  # noqa: ASYNC110
+                await asyncio.sleep(_POLL_S)
         self._seen.lose_job(job.name, job.uid)
 
     async def _patch(self, job: SeenJob, body: dict[str, Any]) -> None:
