@@ -1,0 +1,36 @@
+{{- /* What the schema cannot say. Each message ends with what to do. Included by templates/shared/checks.yaml. */}}
+{{- define "suti.check" -}}
+{{- include "suti.checkRenamed" . }}
+{{- $v := .Values }}{{ $services := include "suti.components" . | trim | splitList " " }}
+{{- if and (eq $v.tls.mode "secret") (not $v.tls.secretName) }}{{ fail "tls.secretName is empty: name a secret with tls.crt and tls.key, or choose tls.mode=certManager, or (in a network that you trust) tls.mode=plaintext" }}{{ end }}
+{{- if and (eq $v.tls.mode "certManager") (not $v.tls.issuerRef.name) }}{{ fail "tls.issuerRef.name is empty: name the cert-manager issuer that signs" }}{{ end }}
+{{- if and $v.tls.mutual (eq $v.tls.mode "plaintext") }}{{ fail "tls.mutual needs certificates: set tls.mode to secret or certManager" }}{{ end }}
+{{- if not (or $v.nats.embedded.enabled $v.nats.url) }}{{ fail "nats.url is empty: set it to nats://host:4222, or (for trial) nats.embedded.enabled=true" }}{{ end }}
+{{- if and $v.nats.embedded.enabled $v.nats.url }}{{ fail "nats.url is set and nats.embedded.enabled is on: choose one" }}{{ end }}
+{{- if and $v.nats.embedded.enabled (ne $v.nats.users "perService") }}{{ fail "nats.users must be perService with nats.embedded.enabled: leave it out" }}{{ end }}
+{{- if and (not $v.nats.embedded.enabled) (ne $v.nats.users "none") (not $v.nats.existingSecret) }}{{ fail "nats.existingSecret is empty: name a secret with the passwords (docs/security.md), or set nats.users=none" }}{{ end }}
+{{- if not (or $v.minio.embedded.enabled $v.store.url) }}{{ fail "store.url is empty: set it to s3://bucket/prefix, or (for trial) minio.embedded.enabled=true" }}{{ end }}
+{{- if and $v.minio.embedded.enabled $v.store.url }}{{ fail "store.url is set and minio.embedded.enabled is on: choose one" }}{{ end }}
+{{- if and $v.minio.embedded.enabled (not $v.bootstrap.enabled) }}{{ fail "minio.embedded.enabled needs bootstrap.enabled: it makes bucket and users" }}{{ end }}
+{{- if and (ne $v.store.users "ambient") (not $v.store.existingSecret) (not (include "suti.store.generates" .)) }}{{ fail "store.existingSecret is empty: name a secret with the keys, let bootstrap.storeUsers make them (MinIO), or set store.users=ambient" }}{{ end }}
+{{- if and $v.bootstrap.enabled (or $v.bootstrap.bucket $v.bootstrap.storeUsers) (not $v.minio.embedded.enabled) (not $v.bootstrap.adminSecret) }}{{ fail "bootstrap.adminSecret is empty: name a secret with access-key and secret-key of whoever may make buckets and users, or set bootstrap.bucket=false and bootstrap.storeUsers=false" }}{{ end }}
+{{- if hasPrefix "http://" $v.store.endpoint }}{{ if not $v.store.allowHttp }}{{ fail "store.endpoint is http:// and store.allowHttp is off: use https://, or allow it" }}{{ end }}{{ end }}
+{{- if ge (add (int $v.defaults.preStopSeconds) 10) (int $v.defaults.terminationGracePeriodSeconds) }}{{ fail "defaults.terminationGracePeriodSeconds must be more than ten seconds above defaults.preStopSeconds" }}{{ end }}
+{{- include "suti.checkCluster" . }}
+{{- end }}
+
+{{- define "suti.checkCluster" -}}
+{{- $v := .Values }}{{ $services := include "suti.components" . | trim | splitList " " }}
+{{- include "suti.needSecret" (dict "root" . "value" "auth.existingSecret" "secret" $v.auth.existingSecret "keys" (list "tokens")) }}
+{{- if eq $v.tls.mode "secret" }}{{ include "suti.needSecret" (dict "root" . "value" "tls.secretName" "secret" $v.tls.secretName "keys" (concat (list "tls.crt" "tls.key") (ternary (list "ca.crt") list $v.tls.mutual))) }}{{ end }}
+{{- include "suti.needSecret" (dict "root" . "value" "nats.caSecret" "secret" $v.nats.caSecret "keys" (list "ca.crt")) }}
+{{- $natsKeys := ternary (list "user" "password") (append $services "bootstrap") (eq $v.nats.users "shared") }}
+{{- if ne $v.nats.users "none" }}{{ include "suti.needSecret" (dict "root" . "value" "nats.existingSecret" "secret" $v.nats.existingSecret "keys" $natsKeys) }}{{ end }}
+{{- $storeKeys := list "access-key" "secret-key" }}
+{{- if eq $v.store.users "perService" }}{{ $storeKeys = list }}{{ range $services }}{{ $storeKeys = concat $storeKeys (list (printf "%s-access-key" .) (printf "%s-secret-key" .)) }}{{ end }}{{ end }}
+{{- if ne $v.store.users "ambient" }}{{ include "suti.needSecret" (dict "root" . "value" "store.existingSecret" "secret" $v.store.existingSecret "keys" $storeKeys) }}{{ end }}
+{{- include "suti.needSecret" (dict "root" . "value" "bootstrap.adminSecret" "secret" $v.bootstrap.adminSecret "keys" (list "access-key" "secret-key")) }}
+{{- include "suti.needSecret" (dict "root" . "value" "minio.embedded.existingSecret" "secret" $v.minio.embedded.existingSecret "keys" (list "root-user" "root-password")) }}
+{{- include "suti.needStorageClass" (dict "root" . "value" "nats.embedded.persistence.storageClass" "class" $v.nats.embedded.persistence.storageClass) }}
+{{- include "suti.needStorageClass" (dict "root" . "value" "minio.embedded.persistence.storageClass" "class" $v.minio.embedded.persistence.storageClass) }}
+{{- end }}

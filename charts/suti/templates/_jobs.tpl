@@ -1,0 +1,73 @@
+{{- /* What a launcher is told of its jobs' pods (suti.infra.jobs.kubernetes.template). Needs `suti.component`. */}}
+{{- define "suti.jobTemplate" -}}
+{{- $root := .root }}{{ $jobs := .jobs }}{{ $who := printf "%s-job" .name }}{{ $device := .jobAccelerator }}
+{{- $template := dict
+  "namespace" $root.Release.Namespace
+  "image" (include "suti.image" (dict "root" $root "kind" "models"))
+  "imagePullPolicy" $root.Values.image.pullPolicy
+  "imagePullSecrets" $root.Values.image.pullSecrets
+  "labels" (include "suti.selectorLabels" (dict "root" $root "name" $who) | fromYaml)
+  "podLabels" (merge (deepCopy $jobs.labels) $root.Values.commonLabels)
+  "podAnnotations" $jobs.annotations
+  "serviceAccountName" (printf "%s-job" (include "suti.name" .))
+  "env" (include "suti.jobEnv" . | fromYamlArray)
+  "envFrom" $jobs.envFrom
+  "resources" (include "suti.quantities" $jobs.resources | fromYaml)
+  "nodeSelector" (merge (deepCopy $jobs.nodeSelector) ($device.nodeSelector | default dict))
+  "tolerations" (concat $jobs.tolerations ($device.tolerations | default list))
+  "affinity" $jobs.affinity
+  "topologySpreadConstraints" $jobs.topologySpreadConstraints
+  "runAsUser" $root.Values.runAsUser "runAsGroup" $root.Values.runAsUser "fsGroup" $root.Values.runAsUser
+  "volumes" (include "suti.jobVolumes" . | fromYamlArray)
+  "volumeMounts" (include "suti.jobVolumeMounts" . | fromYamlArray)
+  "tmpSize" $jobs.tmpSize
+  "owner" (dict "name" (include "suti.name" .))
+  "graceS" $jobs.graceSeconds "hangS" $jobs.hangSeconds "ttlS" $jobs.ttlSeconds }}
+{{- with $device.resource }}{{ $_ := set $template "accelerator" (dict "resource" . "count" ($device.count | default 1)) }}{{ end }}
+{{- with $jobs.queueName }}{{ $_ := set $template "queue" . }}{{ end }}
+{{- with include "suti.priorityClass" (dict "root" $root "given" $jobs.priorityClassName "kind" "job") }}{{ $_ := set $template "priorityClassName" . }}{{ end }}
+{{- with $jobs.runtimeClassName }}{{ $_ := set $template "runtimeClassName" . }}{{ end }}
+{{- with $jobs.schedulerName }}{{ $_ := set $template "schedulerName" . }}{{ end }}
+{{- toPrettyJson $template }}
+{{- end }}
+
+{{- /* A launcher hands on what is plain; secrets come by reference. */}}
+{{- define "suti.jobEnv" -}}
+{{- $secret := include "suti.store.secret" .root }}
+{{- $keys := get (dict "perService" (printf "%s-" .name) "shared" "") .root.Values.store.users }}
+{{- if ne .root.Values.store.users "ambient" }}
+{{- include "suti.secretEnv" (dict "env" (printf "%s_STORE_ACCESS_KEY" .fact.prefix) "secret" $secret "key" (printf "%saccess-key" $keys)) }}
+{{- include "suti.secretEnv" (dict "env" (printf "%s_STORE_SECRET_KEY" .fact.prefix) "secret" $secret "key" (printf "%ssecret-key" $keys)) }}
+{{- end }}
+{{- with .jobs.env }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "suti.jobVolumes" -}}
+{{- with .root.Values.models.volume }}
+- {{- mergeOverwrite (dict "name" "models") . | toYaml | nindent 2 }}
+{{- end }}
+{{- with .jobs.volumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "suti.jobVolumeMounts" -}}
+{{- if .root.Values.models.volume }}
+- {name: models, mountPath: /models, readOnly: true}
+{{- end }}
+{{- with .jobs.volumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- /* Requests and limits as text: `cpu: 1` would be a number. */}}
+{{- define "suti.quantities" -}}
+{{- range $kind, $amounts := . }}
+{{ $kind }}:
+  {{- range $name, $amount := $amounts }}
+  {{ $name }}: {{ toString $amount | quote }}
+  {{- end }}
+{{- end }}
+{{- end }}
