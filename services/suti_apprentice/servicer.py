@@ -1,17 +1,15 @@
 """The apprentice service's gRPC API: translate, call, translate."""
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc.aio
 from google.longrunning.operations_pb2 import Operation
-from google.protobuf.message import Message
 
 from suti.api.apprentice.v1 import apprentice_pb2 as pb
 from suti.api.apprentice.v1 import apprentice_pb2_grpc
-from suti.infra.requests import RequestLedger
+from suti.infra.requests import RequestLedger, body_sha256
 from suti.infra.rpc.paging import page_of
 from suti.infra.store import Store
 from suti_apprentice import convert
@@ -31,7 +29,7 @@ class ApprenticeServicer(apprentice_pb2_grpc.ApprenticeServiceServicer):
 
     async def StartTraining(self, request: pb.StartTrainingRequest, context: Context) -> Operation:
         """Train a run's apprentice, or go on."""
-        body = _digest(request)
+        body = body_sha256(request)
         done = await asyncio.to_thread(self._requests.find, request.request_id, body_sha256=body)
         if done is not None:
             return await self._trainings.get(done.decode())
@@ -68,7 +66,7 @@ class ApprenticeServicer(apprentice_pb2_grpc.ApprenticeServiceServicer):
 
     async def PromoteCheckpoint(self, request: pb.PromoteCheckpointRequest, context: Context) -> pb.Checkpoint:
         """Make a checkpoint the default."""
-        body = _digest(request)
+        body = body_sha256(request)
         done = await asyncio.to_thread(self._requests.find, request.request_id, body_sha256=body)
         if done is None:
             chosen = await asyncio.to_thread(
@@ -77,7 +75,3 @@ class ApprenticeServicer(apprentice_pb2_grpc.ApprenticeServiceServicer):
             answer = convert.checkpoint_to_proto(chosen).SerializeToString(deterministic=True)
             done = await asyncio.to_thread(self._requests.record, request.request_id, body, answer)
         return pb.Checkpoint.FromString(done)
-
-
-def _digest(request: Message) -> str:
-    return hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()

@@ -1,33 +1,8 @@
 """The clustering service: settings, wiring, serve."""
 
-import asyncio
-
-from suti.infra.lifecycle import serve
-from suti.infra.logs import setup_logs
-from suti.infra.telemetry.setup import setup
+from suti.infra.service import run_service
 from suti_clustering.settings import ClusteringSettings
-from suti_clustering.wiring import Clustering
-
-NAME = "suti_clustering"
-
-
-async def main() -> None:
-    """Runs until SIGTERM."""
-    settings = ClusteringSettings()
-    setup_logs(NAME, json=settings.log_json, level=settings.log_level)
-    spans, metrics_port = settings.telemetry_folder, settings.prometheus_port
-    with setup(NAME, otlp_endpoint=settings.otlp_endpoint, folder=spans, prometheus_port=metrics_port):
-        async with await settings.connect_bus(NAME) as bus:
-            await bus.ensure_streams()
-            clustering = Clustering.wire(settings, bus)
-            await serve(
-                server=clustering.server,
-                workers=clustering.workers,
-                drain_s=settings.drain_s,
-                on_ready=clustering.get_ready,
-                port_file=settings.port_file,
-            )
-
+from suti_clustering.wiring import wire
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run_service("suti_clustering", ClusteringSettings(), wire)

@@ -1,7 +1,6 @@
 """The clustering service's gRPC API: translate, call, translate."""
 
 import asyncio
-import hashlib
 from typing import Any
 
 import grpc.aio
@@ -9,7 +8,7 @@ from google.longrunning.operations_pb2 import Operation
 
 from suti.api.clustering.v1 import clustering_pb2 as pb
 from suti.api.clustering.v1 import clustering_pb2_grpc
-from suti.infra.requests import RequestLedger
+from suti.infra.requests import RequestLedger, body_sha256
 from suti.infra.rpc.paging import page_of
 from suti.infra.store import Store
 from suti.stages.cluster_view import ClusterReader, ClusterView
@@ -29,7 +28,7 @@ class ClusteringServicer(clustering_pb2_grpc.ClusteringServiceServicer):
 
     async def StartGrouping(self, request: pb.StartGroupingRequest, context: Context) -> Operation:
         """Group a run's crawl."""
-        body = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
+        body = body_sha256(request)
         done = await asyncio.to_thread(self._requests.find, request.request_id, body_sha256=body)
         if done is not None:
             return await self._groupings.get(done.decode())

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import AliasChoices, Field, PositiveInt
+from pydantic import Field, PositiveInt
 from pydantic_settings import SettingsConfigDict
 
 from suti.infra.settings import ServiceSettings
@@ -13,11 +13,6 @@ class ClusteringSettings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="SUTI_CLUSTERING_", frozen=True, env_ignore_empty=True)
 
-    models_path: str = Field(
-        default="",
-        validation_alias=AliasChoices("SUTI_CLUSTERING_MODELS_PATH", "SUTI_MODELS_PATH"),
-        description="Folders with models, separated as PATH is.",
-    )
     stages: Literal["grouping", "selection", "both"] | None = Field(
         default=None,
         description="Whose tickets are taken. Unset: both where torch is installed, else grouping alone.",

@@ -1,7 +1,6 @@
 """Experts that callers ask for: an operation in the store each, done by a job each. No torch here."""
 
 import asyncio
-import hashlib
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +16,7 @@ from suti.core import keys
 from suti.core.errors import ExitCode, InvalidArgument
 from suti.core.ids import new_run_id
 from suti.infra.jobs.port import Jobs, JobState, JobStatus
-from suti.infra.requests import RequestLedger
+from suti.infra.requests import RequestLedger, body_sha256
 from suti.infra.rpc.operations import PREFIX, OperationMissing
 from suti.infra.store import ObjectMissing, Store
 from suti.ml.experts.recipe import ExpertRecipe
@@ -100,7 +99,7 @@ class Tunings:
             await self._jobs.cancel(_job(operation_id))
 
     def _accept(self, request: pb.TuneExpertRequest) -> str:
-        body = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
+        body = body_sha256(request)
         done = self._requests.find(request.request_id, body_sha256=body)
         if done is not None:
             return done.decode()

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import AliasChoices, Field, PositiveInt
+from pydantic import Field, PositiveInt
 from pydantic_settings import SettingsConfigDict
 
 from suti.infra.settings import ServiceSettings
@@ -13,11 +13,6 @@ class FilteringSettings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="SUTI_FILTERING_", frozen=True, env_ignore_empty=True)
 
-    models_path: str = Field(
-        default="",
-        validation_alias=AliasChoices("SUTI_FILTERING_MODELS_PATH", "SUTI_MODELS_PATH"),
-        description="Folders with models, separated as PATH is.",
-    )
     device: str = Field(default="cpu", description="Where models lie: cpu, cuda, cuda:1 ...")
     keep_models: PositiveInt = Field(default=2, description="Runs' models held in memory; the oldest leave first.")
     preset: Literal["paper", "toy"] = Field(default="toy", description="Whose recipe calls outside of runs begin with.")

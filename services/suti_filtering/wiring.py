@@ -1,17 +1,11 @@
 """What the service is made of."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Self
-
 import torch
 
 from suti.api.filtering.v1 import filtering_pb2, filtering_pb2_grpc
 from suti.core.records import Stage
 from suti.infra.bus.connection import Bus
-from suti.infra.bus.worker import Worker
-from suti.infra.dead_letters import DeadLetters
-from suti.infra.rpc.server import MODEL, RpcServer
+from suti.infra.service import Service
 from suti.stages.model_cache import ModelCache
 from suti.stages.model_catalogue import ModelCatalogue
 from suti_filtering.servicer import FilteringServicer
@@ -19,43 +13,17 @@ from suti_filtering.settings import FilteringSettings
 from suti_filtering.worker import filtering_work
 
 
-@dataclass(frozen=True)
-class Filtering:
-    """The service's parts, connected and not yet started."""
-
-    server: RpcServer
-    workers: Sequence[Worker]
-    models: ModelCache
-
-    @classmethod
-    def wire(cls, settings: FilteringSettings, bus: Bus) -> Self:
-        """The parts as the settings want them. Raises BadConfiguration."""
-        torch.set_num_threads(settings.torch_threads)
-        store = settings.open_store()
-        models = ModelCache(settings.models_path, device=settings.device, keep=settings.keep_models)
-        stages = {Stage.FILTERING: filtering_work(bus, store, models)}
-        workers = [
-            Worker(
-                bus,
-                stage=stage,
-                handle=work.handle,
-                dead_letters=DeadLetters(store),
-                ack_wait_s=settings.ack_wait_s,
-                max_deliveries=settings.max_deliveries,
-                backoff_s=settings.backoff_s(),
-                drain_s=settings.drain_s,
-            )
-            for stage, work in stages.items()
-        ]
-        server = settings.make_server()
-        catalogue = ModelCatalogue.from_path(settings.models_path)
-        server.add(
-            filtering_pb2_grpc.add_FilteringServiceServicer_to_server,
-            FilteringServicer(store, models, catalogue, preset=settings.preset, clip=settings.clip),
-            filtering_pb2.DESCRIPTOR.services_by_name["FilteringService"].full_name,
-        )
-        return cls(server=server, workers=workers, models=models)
-
-    async def get_ready(self) -> None:
-        """Models belong to runs and load with a run's first shard, so health says SERVING at once."""
-        await self.server.set_serving(MODEL, serving=True)
+def wire(settings: FilteringSettings, bus: Bus) -> Service:
+    """The parts as the settings want them. Raises BadConfiguration."""
+    torch.set_num_threads(settings.torch_threads)
+    store = settings.open_store()
+    models = ModelCache(settings.models_path, device=settings.device, keep=settings.keep_models)
+    catalogue = ModelCatalogue.from_path(settings.models_path)
+    server = settings.make_server()
+    server.add(
+        filtering_pb2_grpc.add_FilteringServiceServicer_to_server,
+        FilteringServicer(store, models, catalogue, preset=settings.preset, clip=settings.clip),
+        filtering_pb2.DESCRIPTOR.services_by_name["FilteringService"].full_name,
+    )
+    work = filtering_work(bus, store, models)
+    return Service(server, workers=[settings.make_worker(bus, store, stage=Stage.FILTERING, handle=work.handle)])

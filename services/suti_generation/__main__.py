@@ -1,34 +1,8 @@
 """The generation service: settings, wiring, serve."""
 
-import asyncio
-
-from suti.infra.lifecycle import serve
-from suti.infra.logs import setup_logs
-from suti.infra.telemetry.setup import setup
+from suti.infra.service import run_service
 from suti_generation.settings import GenerationSettings
-from suti_generation.wiring import Generation
-
-NAME = "suti_generation"
-
-
-async def main() -> None:
-    """Runs until SIGTERM."""
-    settings = GenerationSettings()
-    setup_logs(NAME, json=settings.log_json, level=settings.log_level)
-    spans, metrics_port = settings.telemetry_folder, settings.prometheus_port
-    with setup(NAME, otlp_endpoint=settings.otlp_endpoint, folder=spans, prometheus_port=metrics_port):
-        async with await settings.connect_bus(NAME) as bus:
-            await bus.ensure_streams()
-            generation = Generation.wire(settings, bus)
-            await serve(
-                server=generation.server,
-                workers=[generation.worker],
-                tasks=[generation.painter.run, generation.batches.keep_going],
-                drain_s=settings.drain_s,
-                on_ready=generation.get_ready,
-                port_file=settings.port_file,
-            )
-
+from suti_generation.wiring import wire
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run_service("suti_generation", GenerationSettings(), wire)

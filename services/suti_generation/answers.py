@@ -5,24 +5,18 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from google.protobuf.message import Message
 from PIL import Image
 
 from suti.api.generation.v1 import generation_pb2 as pb
 from suti.api.types.v1 import types_pb2 as types
 from suti.core import keys
-from suti.infra.requests import RequestLedger
+from suti.infra.requests import RequestLedger, body_sha256
 from suti.infra.store import Store
 from suti.stages.generation.painter import png_of
 from suti.stages.generation.studio import Drawn
 
 INLINE_BYTES = 3 * 2**20
 RECORD = "record.json"
-
-
-def body_sha256(request: Message) -> str:
-    """What tells one body from another under the same request id."""
-    return hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
 
 
 @dataclass(frozen=True)

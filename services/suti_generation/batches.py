@@ -15,19 +15,19 @@ from google.rpc.code_pb2 import CANCELLED
 from suti.api.generation.v1 import generation_pb2 as pb
 from suti.api.types.v1 import types_pb2 as types
 from suti.core import keys
-from suti.core.errors import InvalidArgument, NotFound, RetryableError, SutiError
+from suti.core.errors import InvalidArgument, RetryableError, SutiError
 from suti.core.ids import new_run_id
 from suti.infra.bus.connection import Bus
 from suti.infra.bus.tickets import ShardTicket
-from suti.infra.requests import RequestLedger
+from suti.infra.requests import RequestLedger, body_sha256
 from suti.infra.rpc.errors import status_of
+from suti.infra.rpc.operations import PREFIX, OperationMissing
 from suti.infra.store import ObjectMissing, Store
-from suti_generation.answers import INLINE_BYTES, body_sha256
+from suti_generation.answers import INLINE_BYTES
 
 STAGE = "generation"  # of the tickets
 MAX_REQUESTS = 1_000
 
-_PREFIX = "operations/"
 _REQUEST, _CANCELLED, _DONE, _ITEMS = "request.bin", "cancelled", "done", "items/"
 
 _log = logging.getLogger(__name__)
@@ -37,15 +37,6 @@ class BatchSize(InvalidArgument):
     """A batch holds nothing, or too much."""
 
     reason: ClassVar[str] = "BATCH_SIZE"
-
-
-class OperationMissing(NotFound):
-    """No operation of that name was started here."""
-
-    reason: ClassVar[str] = "NO_OPERATION"
-
-    def __init__(self, name: str) -> None:
-        super().__init__("operation", name[:80], remedy="give the name that GenerateBatch answered with")
 
 
 class Batches:
@@ -70,7 +61,7 @@ class Batches:
         operation_id = await asyncio.to_thread(self._accept, request)
         with suppress(SutiError):  # accepted all the same: `keep_going` issues what is missing
             await self._issue(operation_id)
-        return await self.get(f"{_PREFIX}{operation_id}")
+        return await self.get(f"{PREFIX}{operation_id}")
 
     def _accept(self, request: pb.GenerateBatchRequest) -> str:
         operation_id = new_run_id()
@@ -95,7 +86,7 @@ class Batches:
 
     async def cancel(self, name: str) -> None:
         """Requests that are not yet drawn will not be. Raises OperationMissing."""
-        operation_id = name.removeprefix(_PREFIX)
+        operation_id = name.removeprefix(PREFIX)
         await asyncio.to_thread(self._record, operation_id)
         await asyncio.to_thread(self._store.put, keys.operation_part(operation_id, _CANCELLED), b"")
         await self._bus.withdraw(operation_id)
@@ -172,10 +163,10 @@ class Batches:
             raise OperationMissing(operation_id) from None
 
     def _read(self, name: str) -> Operation:
-        operation_id = name.removeprefix(_PREFIX)
+        operation_id = name.removeprefix(PREFIX)
         record = self._record(operation_id)
         items = self._items(operation_id)
-        operation = Operation(name=f"{_PREFIX}{operation_id}", done=len(items) == record["count"])
+        operation = Operation(name=f"{PREFIX}{operation_id}", done=len(items) == record["count"])
         created = Timestamp()
         created.FromDatetime(datetime.fromisoformat(record["created_at"]))
         operation.metadata.Pack(

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from itertools import islice
 from typing import Any, cast
 
 import grpc.aio
@@ -13,8 +12,8 @@ from google.protobuf.empty_pb2 import Empty
 from suti.api.generation.v1 import generation_pb2 as pb
 from suti.api.generation.v1 import generation_pb2_grpc
 from suti.api.types.v1 import types_pb2 as types
-from suti.core.errors import InvalidArgument
-from suti.infra.requests import RequestLedger
+from suti.infra.requests import RequestLedger, body_sha256
+from suti.infra.rpc.paging import page_after
 from suti.infra.store import Store
 from suti.stages.generation.contexts import ContextShelf
 from suti.stages.generation.demonstrations import decode_demonstrations
@@ -23,10 +22,8 @@ from suti.stages.generation.shelf import ModelShelf
 from suti.stages.generation.studio import Studio
 from suti.stages.generation.subjects import Demonstration, SubjectShelf
 from suti_generation import convert
-from suti_generation.answers import Answers, body_sha256
+from suti_generation.answers import Answers
 from suti_generation.batches import Batches
-
-_PAGE, _LARGEST_PAGE = 50, 1_000
 
 type Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -117,13 +114,15 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
 
     async def ListSubjects(self, request: pb.ListSubjectsRequest, context: Context) -> pb.ListSubjectsResponse:
         """Subjects, newest first."""
-        size = request.page_size or _PAGE
-        if size > _LARGEST_PAGE:
-            raise InvalidArgument("page_size", f"{size} is too many: ask for {_LARGEST_PAGE} at most")
-        found = await asyncio.to_thread(lambda: list(islice(self._subjects.list(after=request.page_token), size + 1)))
+        page = await asyncio.to_thread(
+            lambda: page_after(
+                self._subjects.list(after=request.page_token),
+                size=request.page_size,
+                token_of=lambda subject: subject.subject_id,
+            )
+        )
         return pb.ListSubjectsResponse(
-            subjects=[convert.subject_to_proto(subject) for subject in found[:size]],
-            next_page_token=found[size - 1].subject_id if len(found) > size else "",
+            subjects=[convert.subject_to_proto(subject) for subject in page.items], next_page_token=page.next_token
         )
 
     async def DeleteSubject(self, request: pb.DeleteSubjectRequest, context: Context) -> Empty:

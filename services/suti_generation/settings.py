@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, PositiveInt
+from pydantic import Field, PositiveInt
 from pydantic_settings import SettingsConfigDict
 
 from suti.infra.settings import ServiceSettings
@@ -14,11 +14,6 @@ class GenerationSettings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="SUTI_GENERATION_", frozen=True, env_ignore_empty=True)
 
-    models_path: str = Field(
-        default="",
-        validation_alias=AliasChoices("SUTI_GENERATION_MODELS_PATH", "SUTI_MODELS_PATH"),
-        description="Folders with models, separated as PATH is.",
-    )
     model_cache: Path = Field(
         default=Path("/tmp/suti-models"),  # noqa: S108
         description="Where apprentices from the store are unpacked.",

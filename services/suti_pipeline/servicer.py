@@ -1,13 +1,11 @@
 """The pipeline's gRPC API: translate, call, translate."""
 
 import asyncio
-import hashlib
 import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc.aio
-from google.protobuf.message import Message
 
 from suti.api.pipeline.v1 import pipeline_pb2 as pb
 from suti.api.pipeline.v1 import pipeline_pb2_grpc
@@ -16,7 +14,8 @@ from suti.core.errors import InvalidArgument
 from suti.core.records import Stage
 from suti.infra.bus.connection import Bus
 from suti.infra.dead_letters import DeadLetter, DeadLetters
-from suti.infra.requests import RequestLedger
+from suti.infra.requests import RequestLedger, body_sha256
+from suti.infra.rpc.paging import page_of
 from suti.infra.store import Store
 from suti.infra.telemetry.context import working_on
 from suti.stages.presets import PresetName
@@ -25,7 +24,6 @@ from suti.stages.run_view import RunReader, RunView
 from suti_pipeline import convert
 from suti_pipeline.controller import Controller, dead_shards
 from suti_pipeline.explain import explain
-from suti_pipeline.paging import page_of
 from suti_pipeline.runs import Runs
 from suti_pipeline.study import Study
 
@@ -55,7 +53,7 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
         """Freeze and start a run."""
         order = convert.order_from_proto(request.order, created_by=request.created_by, default_preset=self._preset)
         run_id = await asyncio.to_thread(
-            self._runs.create, order, request_id=request.request_id, body_sha256=_digest(request)
+            self._runs.create, order, request_id=request.request_id, body_sha256=body_sha256(request)
         )
         return await self._started(run_id)
 
@@ -68,7 +66,7 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
             created_by=request.created_by or "anonymous",
         )
         run_id = await asyncio.to_thread(
-            self._runs.replay, request.run_id, order, request_id=request.request_id, body_sha256=_digest(request)
+            self._runs.replay, request.run_id, order, request_id=request.request_id, body_sha256=body_sha256(request)
         )
         return await self._started(run_id)
 
@@ -125,7 +123,7 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
         self, request: pb.ReplayDeadLettersRequest, context: Context
     ) -> pb.ReplayDeadLettersResponse:
         """Put dead letters back into their queues."""
-        body = _digest(request)
+        body = body_sha256(request)
         done = await asyncio.to_thread(self._requests.find, request.request_id, body_sha256=body)
         if done is not None:
             return pb.ReplayDeadLettersResponse.FromString(done)
@@ -183,10 +181,6 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
         if not choice.run_id:
             raise InvalidArgument("choice", "neither letters nor a run: name letters, or a run to mean all of its own")
         return await asyncio.to_thread(self._letters.list, run_id=choice.run_id)
-
-
-def _digest(request: Message) -> str:
-    return hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
 
 
 def _but_for_time(run: pb.Run) -> bytes:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import AliasChoices, Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from pydantic_settings import SettingsConfigDict
 
 from suti.infra.settings import ServiceSettings
@@ -13,11 +13,6 @@ class PipelineSettings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="SUTI_PIPELINE_", frozen=True, env_ignore_empty=True)
 
-    models_path: str = Field(
-        default="",
-        validation_alias=AliasChoices("SUTI_PIPELINE_MODELS_PATH", "SUTI_MODELS_PATH"),
-        description="Folders with models, separated as PATH is.",
-    )
     preset: Literal["paper", "toy"] = Field(default="toy", description="For orders that name none.")
     reconcile_s: PositiveFloat = Field(default=1.0, description="Longest time between two looks at the ledger.")
     reissue_s: PositiveFloat = Field(

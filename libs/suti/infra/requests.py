@@ -1,10 +1,13 @@
 """What a service answered to a request id, so that a call that is sent twice is done once."""
 
 import base64
+import hashlib
 import json
 from datetime import datetime, timedelta
 from typing import ClassVar, cast
 from uuid import UUID
+
+from google.protobuf.message import Message
 
 from suti.core import keys
 from suti.core.errors import InvalidArgument, PermanentError
@@ -24,6 +27,11 @@ class RequestIdReused(PermanentError):
             f"request {request_id} was used for another body before: make a new UUID4 for each new request"
         )
         self.request_id = request_id
+
+
+def body_sha256(request: Message) -> str:
+    """What tells one body from another under the same request id."""
+    return hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
 
 
 class RequestLedger:

@@ -1,5 +1,6 @@
 """What every service is told alike. A service's own settings derive from this, with an `env_prefix` of their own."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -55,6 +56,10 @@ class ServiceSettings(BaseSettings):
     prometheus_port: int | None = Field(default=None, ge=0, le=65535, description="Port of /metrics; unset: none.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_json: bool | None = Field(default=None, description="Unset: JSON unless stderr is a terminal.")
+    models_path: str = Field(
+        default_factory=lambda: os.environ.get("SUTI_MODELS_PATH", ""),
+        description="Folders with models, separated as PATH is. Unset: SUTI_MODELS_PATH, which is for all services.",
+    )
     torch_threads: PositiveInt = 1
     ack_wait_s: PositiveFloat = Field(
         default=30.0, description="A ticket whose worker was silent so long goes to another."

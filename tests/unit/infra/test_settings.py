@@ -41,3 +41,11 @@ def test_a_certificate_without_its_key_is_refused(tmp_path: Path) -> None:
         FilteringSettings(tls_certificate=tmp_path / "cert").server_security()
     with pytest.raises(TlsUnreadable, match="cannot read"):
         FilteringSettings(tls_certificate=tmp_path / "cert", tls_key=tmp_path / "key").server_security()
+
+
+def test_models_lie_where_all_services_look_unless_one_is_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUTI_MODELS_PATH", "/everybody")
+    assert FilteringSettings().models_path == "/everybody"
+
+    monkeypatch.setenv("SUTI_FILTERING_MODELS_PATH", "/own")
+    assert FilteringSettings().models_path == "/own"

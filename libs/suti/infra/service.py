@@ -1,0 +1,59 @@
+"""A service as a process: what it is made of, and its life from settings to exit."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from suti.infra.bus.connection import Bus
+from suti.infra.bus.worker import Worker
+from suti.infra.lifecycle import serve
+from suti.infra.logs import setup_logs
+from suti.infra.rpc.server import MODEL, RpcServer
+from suti.infra.settings import ServiceSettings
+from suti.infra.telemetry.setup import setup
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service's parts, connected and not yet started; see `suti.infra.lifecycle.serve`."""
+
+    server: RpcServer
+    workers: Sequence[Worker] = ()
+    tasks: Sequence[Callable[[asyncio.Event], Coroutine[Any, Any, None]]] = ()
+    prepare: Callable[[], Awaitable[object]] | None = None  # once it listens; then health says that models are served
+    close: Callable[[], Awaitable[None]] | None = None
+
+
+def run_service[Settings: ServiceSettings](
+    name: str, settings: Settings, wire: Callable[[Settings, Bus], Service]
+) -> None:
+    """Logs, telemetry, bus, and then the service as `wire` makes it, until SIGTERM. Raises what ended it otherwise."""
+    asyncio.run(_run(name, settings, wire))
+
+
+async def _run[Settings: ServiceSettings](
+    name: str, settings: Settings, wire: Callable[[Settings, Bus], Service]
+) -> None:
+    setup_logs(name, json=settings.log_json, level=settings.log_level)
+    spans, metrics_port = settings.telemetry_folder, settings.prometheus_port
+    with setup(name, otlp_endpoint=settings.otlp_endpoint, folder=spans, prometheus_port=metrics_port):
+        async with await settings.connect_bus(name) as bus:
+            await bus.ensure_streams()
+            service = wire(settings, bus)
+
+            async def get_ready() -> None:
+                await service.server.set_serving(MODEL, serving=False)
+                if service.prepare is not None:
+                    await service.prepare()
+                await service.server.set_serving(MODEL, serving=True)
+
+            await serve(
+                server=service.server,
+                workers=service.workers,
+                tasks=service.tasks,
+                drain_s=settings.drain_s,
+                on_ready=get_ready,
+                on_stop=service.close,
+                port_file=settings.port_file,
+            )

@@ -1,0 +1,26 @@
+"""What the service is made of."""
+
+from suti.api.pipeline.v1 import pipeline_pb2, pipeline_pb2_grpc
+from suti.infra.bus.connection import Bus
+from suti.infra.service import Service
+from suti.stages.model_catalogue import ModelCatalogue
+from suti_pipeline.controller import Controller
+from suti_pipeline.runs import Runs
+from suti_pipeline.servicer import PipelineServicer
+from suti_pipeline.settings import PipelineSettings
+from suti_pipeline.study import Study
+
+
+def wire(settings: PipelineSettings, bus: Bus) -> Service:
+    """The parts as the settings want them. Raises BadConfiguration."""
+    store = settings.open_store()
+    controller = Controller(store, bus, reconcile_s=settings.reconcile_s, reissue_s=settings.reissue_s)
+    models = ModelCatalogue.from_path(settings.models_path)
+    study = Study(store, models, settings.accelerators)
+    server = settings.make_server()
+    server.add(
+        pipeline_pb2_grpc.add_PipelineServiceServicer_to_server,
+        PipelineServicer(store, bus, controller, Runs(store, models), study, preset=settings.preset),
+        pipeline_pb2.DESCRIPTOR.services_by_name["PipelineService"].full_name,
+    )
+    return Service(server, tasks=[controller.run])
