@@ -116,6 +116,25 @@ def test_keys_and_values_from_the_cache_draw_bit_for_bit_what_encoding_at_every_
     assert torch.equal(cached_NCHW, anew_NCHW)
 
 
+@pytest.mark.parametrize(
+    ("changes", "rows"), [({"guidance": 1.0}, 2), ({"guidance": 3.0}, 4), ({"subject_guidance": 2.0}, 6)]
+)
+def test_all_branches_of_guidance_are_one_batch_a_step(
+    model: SubjectModel, changes: dict[str, float], rows: int
+) -> None:
+    batches: list[int] = []
+    counting = model.network.unet.register_forward_pre_hook(lambda _, inputs: batches.append(len(inputs[0])))
+
+    try:
+        draw_subject_pictures(
+            model, prompts=PROMPTS, seeds=SEEDS, subject=subject_of(model), recipe=recipe("ddim", **changes)
+        )
+    finally:
+        counting.remove()
+
+    assert batches == [rows] * 5
+
+
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_picture_does_not_depend_on_its_neighbours_in_the_batch(model: SubjectModel, sampler: SamplerName) -> None:
     subject = subject_of(model)

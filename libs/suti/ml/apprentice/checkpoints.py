@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -56,31 +57,45 @@ def restore(trainer: Trainer, data: bytes) -> None:
     """Put a new trainer of the same recipe, seed and network into the state of a checkpoint.
 
     Raises:
-        CheckpointInvalid: it was written by another recipe, seed, network or format.
+        CheckpointInvalid: it was written by another recipe, seed, network or format, or was cut short.
     """
     header = _header(data)
     if header.get("format") != _FORMAT:
         raise CheckpointInvalid(f"checkpoint format {header.get('format')!r}: start the training anew")
     if header["seed"] != trainer.seed or header["recipe"] != trainer.recipe.model_dump(mode="json"):
         raise CheckpointInvalid("the checkpoint is of another recipe or seed: delete it or use its run")
-    tensors = load(data)
+    tensors = _tensors(data)
     parameters = dict(trainer.network.named_parameters())
-    known = {key.removeprefix("weight/") for key in tensors if key.startswith("weight/")}
-    if known != set(parameters):
-        odd = sorted(known ^ set(parameters))[0]
-        raise CheckpointInvalid(f"the checkpoint is of another network (tensor {odd!r}): use the base of its run")
+    known = {key.removeprefix("weight/"): value.shape for key, value in tensors.items() if key.startswith("weight/")}
+    wanted = {name: parameter.shape for name, parameter in parameters.items()}
+    if odd := sorted(name for name in known.keys() | wanted.keys() if known.get(name) != wanted.get(name)):
+        raise CheckpointInvalid(f"the checkpoint is of another network (tensor {odd[0]!r}): use the base of its run")
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(tensors[f"weight/{name}"])
             trainer.average.weights[name].copy_(tensors[f"average/{name}"])
     for name, parameter in parameters.items():
-        state = {key.rsplit("/", 1)[1]: value for key, value in tensors.items() if key.startswith(f"optimizer/{name}/")}
+        state = {
+            # Counters stay on the CPU, where a new optimizer keeps them; all else lies beside its weight.
+            key.rsplit("/", 1)[1]: value.to(parameter.device) if value.ndim else value
+            for key, value in tensors.items()
+            if key.startswith(f"optimizer/{name}/")
+        }
         state |= {
             key.rsplit("/", 1)[1]: value for key, value in header["scalars"].items() if key.startswith(f"{name}/")
         }
         if state:
             trainer.optimizer.state[parameter] = state
     trainer.step = header["step"]
+
+
+def _tensors(data: bytes) -> dict[str, Tensor]:
+    try:
+        return load(data)
+    except SafetensorError as error:
+        raise CheckpointInvalid(
+            f"the checkpoint is cut short ({error}): delete it and train from the one before"
+        ) from error
 
 
 def _header(data: bytes) -> dict[str, Any]:

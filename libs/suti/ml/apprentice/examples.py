@@ -5,7 +5,7 @@ W width.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -50,7 +50,18 @@ class Batch:
     targets_NCHW: Tensor  # [-1, 1], N = S x T, targets of one subject side by side
     text: TextEmbedding  # N rows; dropped ones hold the empty text
     keep_N: Tensor  # 1.0: sees its demonstrations
-    generator: torch.Generator  # for noise levels and noise, next
+    generator: torch.Generator  # for noise levels and noise, next; of the CPU, so that they are alike on every device
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same step's work with its tensors on a device; the generator stays where it is."""
+        return replace(
+            self,
+            demonstrations_SKCHW=self.demonstrations_SKCHW.to(device),
+            captions=self.captions.to(device),
+            targets_NCHW=self.targets_NCHW.to(device),
+            text=self.text.to(device),
+            keep_N=self.keep_N.to(device),
+        )
 
 
 @dataclass(frozen=True)

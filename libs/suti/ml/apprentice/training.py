@@ -7,7 +7,6 @@ Legend: N targets of a batch.
 
 import math
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch.optim import Optimizer
@@ -16,6 +15,7 @@ from suti.core.errors import RetryableError
 from suti.ml.apprentice.average import WeightAverage
 from suti.ml.apprentice.examples import Batch, ExampleSet
 from suti.ml.apprentice.recipe import ApprenticeRecipe
+from suti.ml.diffusion.precision import precision
 from suti.ml.diffusion.schedule import NoiseSchedule, denoising_loss
 from suti.ml.optimizers import new_optimizer
 from suti.ml.subject.network import SubjectUNet
@@ -31,7 +31,10 @@ class TrainingDiverged(RetryableError):
 
 
 class Trainer:
-    """One training of one network, advanced step by step; everything it needs to go on is in its attributes."""
+    """One training of one network, advanced step by step; everything it needs to go on is in its attributes.
+
+    It trains where the network lies; examples may stay on the CPU, a batch at a time follows.
+    """
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class Trainer:
             recipe.optimizer, network.parameters(), learning_rate=recipe.learning_rate
         )
         self.average = WeightAverage(network, decay=recipe.ema_decay)
+        self._device = next(network.parameters()).device
         self._schedule = schedule
         self._examples = examples
         network.train()
@@ -64,7 +68,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
         self.optimizer.zero_grad(set_to_none=True)
-        loss = batch_loss(self.network, self._schedule, batch, dtype=self.recipe.dtype)
+        loss = batch_loss(self.network, self._schedule, batch, dtype=self.recipe.dtype, device=self._device)
         value = float(loss.detach())
         if math.isnan(value):
             raise TrainingDiverged(f"the loss of step {self.step} is not a number: lower apprentice.learning_rate")
@@ -89,17 +93,20 @@ class Trainer:
         return self.recipe.learning_rate * min(1.0, (self.step + 1) / warmup if warmup else 1.0)
 
 
-def batch_loss(network: SubjectUNet, schedule: NoiseSchedule, batch: Batch, *, dtype: str) -> torch.Tensor:
-    """Mean denoising loss of a batch; its noise levels and noise come from the batch's own generator."""
-    count = batch.targets_NCHW.shape[0]
-    t_N = torch.randint(0, schedule.steps, (count,), generator=batch.generator)
-    noise_NCHW = torch.randn(batch.targets_NCHW.shape, generator=batch.generator)
+def batch_loss(
+    network: SubjectUNet, schedule: NoiseSchedule, batch: Batch, *, dtype: str, device: torch.device | None = None
+) -> torch.Tensor:
+    """Mean denoising loss of a batch; its noise levels and noise come from the batch's own generator.
+
+    `device` is where the network lies; unset: where the batch does.
+    """
+    device = device or batch.targets_NCHW.device
+    shape = batch.targets_NCHW.shape
+    t_N = torch.randint(0, schedule.steps, shape[:1], generator=batch.generator).to(device)
+    noise_NCHW = torch.randn(shape, generator=batch.generator).to(device)
+    batch = batch.to(device)
     noisy_NCHW = schedule.add_noise(batch.targets_NCHW, noise_NCHW, t_N).contiguous(memory_format=torch.channels_last)
-    with _precision(dtype):
+    with precision(dtype, device):
         context = network.encode(batch.demonstrations_SKCHW, batch.captions)
         answer_NCHW = network(noisy_NCHW, t_N, batch.text, subject=context, keep_N=batch.keep_N)
     return denoising_loss(answer_NCHW, schedule.target(batch.targets_NCHW, noise_NCHW, t_N)).mean()
-
-
-def _precision(dtype: str) -> AbstractContextManager[object]:
-    return torch.autocast("cpu", torch.bfloat16) if dtype == "bfloat16" else nullcontext()

@@ -6,6 +6,7 @@ from typing import Any, Self, cast
 
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
     AutoImageProcessor,
@@ -53,7 +54,7 @@ class TransformersCaptioner:
             )
             model, report = loaded
             processor, pixels, tokenizer = _processors(name_or_folder, kept)
-        except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, SafetensorError) as error:
             kind = ModelInvalid if local else ModelMissing
             raise kind(
                 f"captioner {name_or_folder!r} cannot be loaded ({error}): check folder, name, network"

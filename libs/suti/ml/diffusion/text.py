@@ -37,6 +37,14 @@ class TextEmbedding:
             added=None if self.added is None else {name: value[rows] for name, value in self.added.items()},
         )
 
+    def to(self, device: torch.device) -> "TextEmbedding":
+        """The same rows on a device."""
+        return TextEmbedding(
+            hidden_NLD=self.hidden_NLD.to(device),
+            mask_NL=None if self.mask_NL is None else self.mask_NL.to(device),
+            added=None if self.added is None else {name: value.to(device) for name, value in self.added.items()},
+        )
+
     @staticmethod
     def join(parts: Sequence["TextEmbedding"]) -> "TextEmbedding":
         """One embedding with the rows of all parts, which come from one encoder."""

@@ -1,15 +1,16 @@
 """The attention that is added to a base: from a picture being drawn to the features of its demonstrations.
 
-Legend: N pictures, L query tokens, M demonstration tokens (all demonstrations of one subject in a row), D width.
+Legend: N pictures, L query tokens, M demonstration tokens (all demonstrations of one subject in a row), D width, C
+channels, H height, W width.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from diffusers.models.attention_processor import Attention, AttnProcessor2_0
+from diffusers.models.attention_processor import Attention, AttnAddedKVProcessor2_0, AttnProcessor2_0
 from torch import Tensor, nn
 
 
@@ -63,6 +64,17 @@ class Attended:
 
 class PlainProcessor(AttnProcessor2_0):
     """diffusers' own attention, which lets a subject pass by (every processor is handed the same arguments)."""
+
+    def __call__(
+        self, attn: Attention, hidden_states: Tensor, *args: Any, subject: Attended | None = None, **rest: Any
+    ) -> Tensor:
+        """Attend as diffusers does."""
+        del subject
+        return super().__call__(attn, hidden_states, *args, **rest)
+
+
+class PlainJointProcessor(AttnAddedKVProcessor2_0):
+    """DeepFloyd's attention to picture and text at once, which lets a subject pass by."""
 
     def __call__(
         self, attn: Attention, hidden_states: Tensor, *args: Any, subject: Attended | None = None, **rest: Any
@@ -126,9 +138,33 @@ class SubjectProcessor:
     ) -> Tensor:
         """Attend to the text, then to the demonstrations."""
         text_NLD = self._text(attn, hidden_states, *args, **rest)
+        return text_NLD if subject is None else _answered(text_NLD, hidden_states, self._added, subject)
+
+
+class SubjectJointProcessor:
+    """The same for DeepFloyd's attention, which takes feature maps and norms them itself."""
+
+    def __init__(self, added: SubjectAttention) -> None:
+        self._added = added
+        self._joint = AttnAddedKVProcessor2_0()
+
+    def __call__(
+        self, attn: Attention, hidden_states: Tensor, *args: Any, subject: Attended | None = None, **rest: Any
+    ) -> Tensor:
+        """Attend to picture and text, then to the demonstrations. Shapes: (N, C, H, W) -> (N, C, H, W)."""
+        joint_NCHW = self._joint(attn, hidden_states, *args, **rest)
         if subject is None:
-            return text_NLD
-        if subject.unseen == 0:
-            return text_NLD + self._added(hidden_states, subject)
-        seen_NLD = text_NLD[subject.unseen :] + self._added(hidden_states[subject.unseen :], subject)
-        return torch.cat([text_NLD[: subject.unseen], seen_NLD])
+            return joint_NCHW
+        norm = cast("nn.GroupNorm", attn.group_norm)
+        query_NLD = norm(hidden_states.flatten(2)).transpose(1, 2)
+        joint_NLD = joint_NCHW.flatten(2).transpose(1, 2)
+        answer_NLD = _answered(joint_NLD, query_NLD, self._added, subject)
+        return answer_NLD.transpose(1, 2).reshape(joint_NCHW.shape)
+
+
+def _answered(text_NLD: Tensor, query_NLD: Tensor, added: SubjectAttention, subject: Attended) -> Tensor:
+    """What the text answers, plus what the demonstrations answer to those rows that may see them."""
+    if subject.unseen == 0:
+        return text_NLD + added(query_NLD, subject)
+    seen_NLD = text_NLD[subject.unseen :] + added(query_NLD[subject.unseen :], subject)
+    return torch.cat([text_NLD[: subject.unseen], seen_NLD])

@@ -14,7 +14,15 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
 from suti.ml.diffusion.text import TextEmbedding
-from suti.ml.subject.attention import Attended, PlainProcessor, SubjectAttention, SubjectContext, SubjectProcessor
+from suti.ml.subject.attention import (
+    Attended,
+    PlainJointProcessor,
+    PlainProcessor,
+    SubjectAttention,
+    SubjectContext,
+    SubjectJointProcessor,
+    SubjectProcessor,
+)
 
 
 class SubjectUNet(nn.Module):
@@ -102,11 +110,12 @@ class SubjectUNet(nn.Module):
         for key in unet.attn_processors:
             layer = key.removesuffix(".processor")
             place, index = layer.split(".")[0], layer.split(".")[1]
-            if place == "mid_block" or not layer.endswith("attn2"):
-                processors[key] = PlainProcessor()
+            attention = unet.get_submodule(layer)
+            joint = attention.added_kv_proj_dim is not None  # DeepFloyd: one attention to picture and text
+            if place == "mid_block" or not (joint or layer.endswith("attn2")):
+                processors[key] = PlainJointProcessor() if joint else PlainProcessor()
                 continue
             block = int(index) if place == "down_blocks" else len(widths) - 1 - int(index)
-            attention = unet.get_submodule(layer)
             name = layer.replace(".", "/")
             module = SubjectAttention(
                 name=name,
@@ -117,5 +126,5 @@ class SubjectUNet(nn.Module):
             )
             self.added[name] = module
             self._block_of[name] = block
-            processors[key] = SubjectProcessor(module)
+            processors[key] = SubjectJointProcessor(module) if joint else SubjectProcessor(module)
         unet.set_attn_processor(processors)

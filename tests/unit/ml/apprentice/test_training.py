@@ -4,11 +4,12 @@ import random
 
 import pytest
 import torch
+from safetensors.torch import load
 
 from suti.ml.apprentice.checkpoints import CheckpointInvalid, restore, take_checkpoint
 from suti.ml.apprentice.examples import ExampleSet, NoExamples, Shown, SubjectExamples
 from suti.ml.apprentice.recipe import ApprenticeRecipe
-from suti.ml.apprentice.training import Trainer
+from suti.ml.apprentice.training import Trainer, TrainingDiverged
 from suti.ml.diffusion.schedule import NoiseSchedule
 from suti.ml.diffusion.text import TextEmbedding
 from suti.ml.subject.network import SubjectUNet
@@ -73,6 +74,61 @@ def test_a_checkpoint_of_another_seed_is_refused() -> None:
 def test_bytes_that_are_no_checkpoint_are_refused() -> None:
     with pytest.raises(CheckpointInvalid, match="not a Suti checkpoint"):
         restore(new_trainer(1), b"\x08\0\0\0\0\0\0\0{}      ")
+
+
+def test_a_checkpoint_cut_short_is_refused_and_changes_nothing() -> None:
+    data, trainer = take_checkpoint(new_trainer(1)).data, new_trainer(1)
+
+    with pytest.raises(CheckpointInvalid, match="cut short"):
+        restore(trainer, data[:-1])
+    assert trainer.run(until=2) == new_trainer(1).run(until=2)
+
+
+def test_a_checkpoint_of_another_network_is_refused() -> None:
+    recipe, network = RECIPE, SubjectUNet(tiny_unet())
+    network.added.pop(min(network.added))
+    data = take_checkpoint(Trainer(network, SCHEDULE, examples(), recipe=recipe, seed=1)).data
+
+    with pytest.raises(CheckpointInvalid, match="another network"):
+        restore(new_trainer(1), data)
+
+
+def test_a_checkpoint_is_safetensors_with_weights_average_optimizer_and_position() -> None:
+    trainer = new_trainer(1)
+    trainer.run(until=3)
+
+    tensors = load(take_checkpoint(trainer).data)  # the library's own reader; it opens no pickles
+
+    names = [name for name, _ in trainer.network.named_parameters()]
+    assert {f"weight/{name}" for name in names} | {f"average/{name}" for name in names} <= set(tensors)
+    assert {name.rsplit("/", 1)[1] for name in tensors if name.startswith("optimizer/")} == {
+        "exp_avg",
+        "exp_avg_sq",
+        "step",
+    }
+    assert take_checkpoint(trainer).step == 3
+
+
+def test_a_loss_that_is_not_a_number_ends_the_training_before_the_weights_change() -> None:
+    broken = ExampleSet(
+        torch.full((4, 3, 16, 16), torch.nan),
+        TextEmbedding(torch.zeros(2, 5, TEXT_WIDTH)),
+        [SubjectExamples(tuple(Shown(k, 0) for k in range(3)), (Shown(3, 0),))],
+    )
+    trainer = Trainer(SubjectUNet(tiny_unet()), SCHEDULE, broken, recipe=RECIPE, seed=1)
+    before = {name: value.detach().clone() for name, value in trainer.network.named_parameters()}
+
+    with pytest.raises(TrainingDiverged, match="learning_rate"):
+        trainer.advance()
+    assert trainer.step == 0
+    assert all(torch.equal(value, before[name]) for name, value in trainer.network.named_parameters())
+
+
+def test_the_defaults_are_the_papers() -> None:
+    recipe = ApprenticeRecipe()  # SuTI, section 5
+
+    assert (recipe.steps, recipe.learning_rate, recipe.optimizer) == (150_000, 1e-4, "adafactor")
+    assert (recipe.start, recipe.demonstrations, recipe.targets_per_subject) == ("base", 3, 1)
 
 
 def test_training_on_nothing_is_refused_with_the_remedy() -> None:

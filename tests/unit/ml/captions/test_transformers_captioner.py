@@ -147,6 +147,15 @@ def test_a_tensor_of_another_shape_is_refused(tmp_path: Path) -> None:
         TransformersCaptioner.load(str(folder))
 
 
+def test_weights_cut_short_are_refused(tmp_path: Path) -> None:
+    folder = _save_pair(tmp_path)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-9])
+
+    with pytest.raises(ModelInvalid, match="cannot be loaded"):
+        TransformersCaptioner.load(str(folder))
+
+
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelInvalid):
         TransformersCaptioner.load(str(tmp_path))

@@ -121,6 +121,33 @@ def test_a_row_depends_on_its_own_seed_alone(sampler: SamplerName) -> None:
     assert not torch.equal(drawn([7, 8])[0], drawn([1, 8])[0])
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_drawings_that_overlap_share_nothing(sampler: SamplerName) -> None:
+    config = dict(LINEAR)
+
+    def drawn(steps: int, within: list[Tensor] | None = None) -> Tensor:
+        def look(index: int, _total: int, _sample_NCHW: Tensor) -> None:
+            if within is not None:  # another drawing, of other steps, in the middle of this one
+                within.append(drawn(steps + 2 + index))
+
+        return draw(
+            lambda noisy_NCHW, _timestep: noisy_NCHW * 0.5,
+            seeds=[7],
+            shape_CHW=(3, 4, 4),
+            scheduler_config=config,
+            sampler=sampler,
+            steps=steps,
+            pixel_space=True,
+            callback=look,
+        )
+
+    inner: list[Tensor] = []
+
+    assert torch.equal(drawn(4, inner), drawn(4))
+    assert all(torch.equal(one, drawn(6 + index)) for index, one in enumerate(inner))
+    assert config == LINEAR
+
+
 def test_noise_is_of_unit_size() -> None:
     noise_NCHW = seeded_noise(range(8), (3, 32, 32))
 
