@@ -113,7 +113,7 @@ async def test_a_call_that_is_sent_twice_makes_one_run_and_another_body_is_refus
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"crawl": "/no/such.warc"}, "CRAWL_UNREADABLE"),
+        ({"crawl": "/no/such.warc"}, "CRAWL_MISSING"),
         ({"base": "nobody"}, "UNKNOWN_MODEL"),
         ({"changes": {"experts": {"stepz": 1}}}, "BAD_OVERRIDE"),
     ],

@@ -18,7 +18,7 @@ TABLE_SUFFIXES = (".parquet", ".tar")
 class CrawlMissing(InvalidArgument):
     """A run's crawl is not there, cannot be read, or is nothing that we know."""
 
-    reason: ClassVar[str] = "CRAWL_UNREADABLE"
+    reason: ClassVar[str] = "CRAWL_MISSING"
 
 
 def look_at_crawl(url: str, crawl_format: CrawlFormat | None = None) -> CrawlInput:

@@ -8,13 +8,13 @@ from PIL import Image
 
 from suti.core.errors import InvalidArgument
 from suti.infra.store import Store
-from suti.ml.clusters.decode import PictureRefused, decode
+from suti.ml.clusters.decode import DecodedPicture, PictureRefused, decode
 from suti.ml.clusters.reasons import Drop
 from suti.ml.clusters.recipe import GroupingRecipe
 
 MAX_BYTES = 8 * 2**20
 
-_LIMITS = GroupingRecipe(max_picture_bytes=MAX_BYTES, max_picture_px=50_000_000, min_side_px=8)
+_LIMITS = GroupingRecipe(max_picture_bytes=MAX_BYTES, min_side_px=8)
 
 
 class SentPictureRefused(InvalidArgument):
@@ -40,12 +40,19 @@ def open_sent(picture: SentPicture, store: Store, *, field: str) -> Image.Image:
         ObjectMissing: its key leads nowhere.
     """
     content = store.get(picture.store_key) if picture.store_key else picture.content
+    return Image.open(io.BytesIO(decode_sent(content, field=field).png)).convert("RGB")
+
+
+def decode_sent(content: bytes, *, field: str) -> DecodedPicture:
+    """The picture as Suti stores it. Raises SentPictureRefused; `field` names it."""
     try:
-        return Image.open(io.BytesIO(decode(content, _LIMITS).png)).convert("RGB")
+        return decode(content, _LIMITS)
     except PictureRefused as refused:
         detail = f" ({refused.detail})" if refused.detail else ""
         raise _refusal(refused.reason)(
-            field, f"{refused.reason}{detail}: send a PNG, JPEG or WebP of at most {MAX_BYTES} bytes"
+            field,
+            f"{refused.reason}{detail}: send a PNG, JPEG or WebP of at least {_LIMITS.min_side_px} pixels a side, "
+            f"at most {_LIMITS.max_picture_px} pixels in all and {MAX_BYTES} bytes",
         ) from refused
 
 

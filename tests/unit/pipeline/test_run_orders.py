@@ -118,7 +118,7 @@ def test_a_crawl_that_cannot_be_read_is_refused(url: str, models: Path) -> None:
     with pytest.raises(InvalidArgument) as refusal:
         frozen(RunOrder(url=url), models)
 
-    assert refusal.value.reason == "CRAWL_UNREADABLE"
+    assert refusal.value.reason == "CRAWL_MISSING"
 
 
 def test_an_unknown_model_is_refused_with_its_role(crawl: Path, models: Path) -> None:

@@ -1,25 +1,13 @@
 """Pictures as callers send them, made demonstrations or refused with the reason that grouping would drop them for."""
 
 from collections.abc import Sequence
-from functools import cache
 from typing import ClassVar
 
 from suti.core.errors import InvalidArgument
-from suti.ml.clusters.decode import PictureRefused, decode
-from suti.ml.clusters.reasons import Drop
-from suti.ml.clusters.recipe import GroupingRecipe
 from suti.stages.generation.subjects import Demonstration, check_captions, check_count
+from suti.stages.sent_pictures import decode_sent
 
-MAX_PICTURE_BYTES = 8 * 2**20
 MAX_TOTAL_BYTES = 32 * 2**20
-
-_LIMITS = GroupingRecipe(max_picture_bytes=MAX_PICTURE_BYTES, min_side_px=8)
-
-
-class DemonstrationRefused(InvalidArgument):
-    """A demonstration is no usable picture; `reason` says which way, as in a run's drops."""
-
-    reason: ClassVar[str] = "PICTURE_UNREADABLE"
 
 
 class DemonstrationsTooLarge(InvalidArgument):
@@ -33,7 +21,7 @@ def decode_demonstrations(pictures: Sequence[tuple[bytes, str]]) -> tuple[Demons
 
     Raises:
         DemonstrationCount, CaptionTooLong, DemonstrationsTooLarge: what is given is outside its limits.
-        DemonstrationRefused: a picture cannot be used; the field names which.
+        SentPictureRefused: a picture cannot be used; the field names which.
     """
     check_count(len(pictures))
     check_captions([caption for _, caption in pictures])
@@ -41,23 +29,10 @@ def decode_demonstrations(pictures: Sequence[tuple[bytes, str]]) -> tuple[Demons
         raise DemonstrationsTooLarge(
             "demonstrations", f"{total} bytes together: shrink the pictures to {MAX_TOTAL_BYTES} at most"
         )
-    return tuple(_decode(index, content, caption) for index, (content, caption) in enumerate(pictures))
-
-
-def _decode(index: int, content: bytes, caption: str) -> Demonstration:
-    try:
-        decoded = decode(content, _LIMITS)
-    except PictureRefused as refused:
-        detail = f" ({refused.detail})" if refused.detail else ""
-        raise _refusal(refused.reason)(
-            f"demonstrations[{index}].picture",
-            f"{refused.reason}{detail}: send a PNG, JPEG or WebP of at least {_LIMITS.min_side_px} pixels a side, "
-            f"at most {_LIMITS.max_picture_px} pixels in all and {MAX_PICTURE_BYTES} bytes",
-        ) from refused
-    return Demonstration(png=decoded.png, caption=caption, pixels_sha256=decoded.pixels_sha256)
-
-
-@cache
-def _refusal(reason: Drop) -> type[DemonstrationRefused]:
-    # `reason` belongs to the class, so each reason that a picture can be refused for has one.
-    return type("DemonstrationRefused", (DemonstrationRefused,), {"reason": reason.value})
+    decoded = [
+        decode_sent(content, field=f"demonstrations[{index}].picture") for index, (content, _) in enumerate(pictures)
+    ]
+    return tuple(
+        Demonstration(png=one.png, caption=caption, pixels_sha256=one.pixels_sha256)
+        for one, (_, caption) in zip(decoded, pictures, strict=True)
+    )
