@@ -25,7 +25,7 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{- with .root.Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
-{{- with (.values | default dict).labels }}
+{{- with mergeOverwrite (dict) ((.values | default dict).labels | default dict) (.moreLabels | default dict) }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
