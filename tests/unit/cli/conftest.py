@@ -7,6 +7,7 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
+from suti.cli.evaluate import app as evaluate_app
 from suti.cli.models import app as models_app
 from suti.toyworld.crawls import draw_crawl
 
@@ -28,5 +29,17 @@ def models(tmp_path: Path) -> Call:
     def call(*arguments: str) -> Result:
         given = [*arguments, "--data", str(tmp_path / "data")]
         return CliRunner().invoke(models_app, given, catch_exceptions=False)
+
+    return call
+
+
+@pytest.fixture
+def evaluate(tmp_path: Path) -> Call:
+    """`suti evaluate ARGS...`, likewise."""
+
+    def call(*arguments: str) -> Result:
+        torch.set_num_threads(1)
+        given = [*arguments, "--data", str(tmp_path / "data")]
+        return CliRunner().invoke(evaluate_app, given, catch_exceptions=False)
 
     return call

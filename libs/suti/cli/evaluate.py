@@ -1,0 +1,142 @@
+"""`suti evaluate`: scores of what a model draws."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from suti.cli.connection import DEFAULT_DATA, DataOption
+from suti.cli.generate import SamplerChoice
+from suti.cli.progress import reported
+from suti.core.errors import InvalidArgument
+from suti.local.folder import DataFolder, models_path, packaged_models
+
+if TYPE_CHECKING:
+    from suti.local.evaluation import Evaluation
+    from suti.ml.subject.files import SubjectModel
+    from suti.stages.generation.entries import ModelEntry
+
+app = typer.Typer(help="Score what a model draws.")
+
+_FEW = 200  # pictures, below which an interval is wide
+
+
+@app.command()
+def evaluate(  # noqa: PLR0917 - options, given by name
+    model: Annotated[
+        str, typer.Argument(help="A name of `suti models list` or a folder; unset: the promoted apprentice.")
+    ] = "",
+    out: Annotated[Path | None, typer.Option(help="Where to write the scores as JSON.")] = None,
+    subjects: Annotated[int, typer.Option(min=2, max=10_000, help="Toy subjects that no training ever saw.")] = 34,
+    pictures: Annotated[int, typer.Option(min=1, max=16, help="Pictures of each subject.")] = 6,
+    demonstrations: Annotated[int, typer.Option(min=1, max=10, help="Pictures that the model sees of each.")] = 4,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other subjects.")] = 0,
+    steps: Annotated[int, typer.Option(min=0, max=1000, help="Steps of the sampler; 0: the model's.")] = 0,
+    guidance: Annotated[float | None, typer.Option(min=0, max=100, help="Weight of text and subject.")] = None,
+    sampler: Annotated[
+        SamplerChoice | None, typer.Option(help="How noise becomes a picture; unset: the model's.")
+    ] = None,
+    clip: Annotated[str, typer.Option(help="The CLIP of CLIP-T and CLIP-I; unset: the toy world's.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the JSON and no table.")] = False,
+    data: DataOption = DEFAULT_DATA,
+) -> None:
+    """Let a model draw toy subjects it never saw, and judge each picture.
+
+    CLIP-T: does it fit its prompt? CLIP-I: does it look like the subject's pictures? Identified: is its nearest
+    subject among 16, by exact renders, the true one? Each is a mean with its 95 % interval. Needs no running service.
+    """
+    from suti.local.evaluation import Evaluation, EvaluationPlan, put_to_the_test  # noqa: PLC0415 - brings torch
+    from suti.ml.clip.encoder import load_clip  # noqa: PLC0415
+    from suti.stages.generation.order import DrawOrder  # noqa: PLC0415
+
+    began = time.monotonic()
+    plan = EvaluationPlan(subjects=subjects, demonstrations=demonstrations, pictures_each=pictures, seed=seed)
+    if out is not None and out.is_dir():
+        raise InvalidArgument("--out", f"{out} is a folder: name a file in it")
+    with reported("loading the model") as report:
+        entry, drawing = _load(model, data)
+        order = DrawOrder(prompt="-", steps=steps, guidance=guidance, sampler=sampler)
+        encoder = load_clip(clip or str(packaged_models() / "clip"))
+        sampling = order.recipe(entry.sampling)
+        verdict = put_to_the_test(
+            drawing, plan, sees_subjects=entry.sees_subjects, sampling=sampling, clip=encoder, progress=report
+        )
+    found = Evaluation(
+        model=entry.name,
+        kind=entry.kind,
+        model_sha256=entry.sha256,
+        clip_sha256=encoder.digest,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        seed=seed,
+        subjects=subjects,
+        demonstrations=demonstrations if entry.sees_subjects else 0,
+        sampling=sampling,
+        scores=verdict.scores,
+        identified_16way_bounds=verdict.bounds,
+        seconds=round(time.monotonic() - began, 2),
+    )
+    text = found.model_dump_json(indent=1) + "\n"
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")
+    if as_json:
+        typer.echo(text, nl=False)
+        return
+    console = Console()
+    console.print(_title(found), soft_wrap=True)
+    console.print(_table(found))
+    if plan.pictures < _FEW:
+        console.print(f"Only {plan.pictures} pictures: the intervals are wide, {_FEW} or more say something.")
+    if out is not None:
+        console.print(f"Scores: {out.absolute()}", soft_wrap=True)
+
+
+def _load(name: str, data: Path) -> "tuple[ModelEntry, SubjectModel]":
+    """The model that is meant, from a folder, from what is installed or imported, or from the data folder's runs."""
+    from suti.infra.store import Store  # noqa: PLC0415 - not needed otherwise
+    from suti.ml.model_files import folder_digest, resolve  # noqa: PLC0415
+    from suti.ml.subject.files import load_subject_model  # noqa: PLC0415
+    from suti.stages.generation.entries import DRAWING, entry_of_folder  # noqa: PLC0415
+    from suti.stages.generation.shelf import ModelShelf  # noqa: PLC0415
+    from suti.stages.model_catalogue import ModelCatalogue, UnknownModel  # noqa: PLC0415
+
+    here, folder = DataFolder(data.absolute()), Path(name).expanduser()
+    catalogue = ModelCatalogue.from_path(models_path(here))
+    given = bool(name) and folder.is_dir()
+    if not given and here.store.is_dir():  # where runs are, and what was promoted
+        shelf = ModelShelf(Store.open(here.store_url), catalogue, cache=here.model_cache, keep=1)
+        entry = shelf.find(name)
+        return entry, shelf.load(entry)
+    if not name:
+        raise UnknownModel("model", f"{data} is no data folder of `suti up`: name one with --data, or a model")
+    folder = folder if given else resolve(name, catalogue.search)
+    entry = entry_of_folder(folder.resolve().name, folder_digest(folder), folder)
+    if entry.kind not in DRAWING:
+        raise UnknownModel("model", f"{name} is of kind {entry.kind}: name one that draws")
+    model = load_subject_model(folder)
+    model.network.eval().requires_grad_(False)
+    return entry, model
+
+
+def _table(found: "Evaluation") -> Table:
+    table = Table("", "mean", "95 % interval", "n", box=None, pad_edge=False)
+    bounds = found.identified_16way_bounds
+    rows = {
+        "identified among 16": found.scores.identified_16way,
+        "  true renders": bounds.ceiling,
+        "  somebody else": bounds.floor,
+        "CLIP-T": found.scores.clip_t,
+        "CLIP-I": found.scores.clip_i,
+    }
+    for name, score in rows.items():
+        table.add_row(name, f"{score.mean:.3f}", f"{score.low:.3f} to {score.high:.3f}", str(score.n))
+    return table
+
+
+def _title(found: "Evaluation") -> str:
+    drawn = f"{found.sampling.sampler}, {found.sampling.steps} steps, guidance {found.sampling.guidance:g}"
+    return f"{found.model} ({found.kind}, {found.model_sha256[:12]}), {drawn}"
