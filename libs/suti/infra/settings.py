@@ -24,11 +24,16 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
 
     listen: str = Field(default="127.0.0.1:0", description="host:port of the gRPC server; port 0 takes a free one.")
+    health_listen: str | None = Field(
+        default=None, description="host:port where health alone is answered, in plaintext: for probes that know no TLS."
+    )
     port_file: Path | None = Field(default=None, description="Where to write the host:port that is listened on.")
     nats_url: str = Field(default="nats://127.0.0.1:4222", description="NATS servers, separated by commas.")
     nats_user: str | None = None
     nats_password: SecretStr | None = None
     nats_token: SecretStr | None = None
+    nats_ca: Path | None = Field(default=None, description="Authority of the servers' certificate; unset: public ones.")
+    nats_inbox: str = Field(default="_INBOX", description="Where answers come in; a user's own keeps others from them.")
     nats_replicas: PositiveInt = Field(default=1, description="Servers that keep each ticket.")
     store_url: str = Field(default="file:///var/lib/suti/store", description="file:///folder or s3://bucket/prefix.")
     store_endpoint: str | None = Field(default=None, description="S3 endpoint; unset for AWS.")
@@ -87,12 +92,15 @@ class ServiceSettings(BaseSettings):
             password=_revealed(self.nats_password),
             token=_revealed(self.nats_token),
             replicas=self.nats_replicas,
+            ca=self.nats_ca,
+            inbox=self.nats_inbox,
         )
 
     def make_server(self) -> RpcServer:
         """A gRPC server as these settings want it, not yet started. Raises BadConfiguration."""
         return RpcServer(
             self.listen,
+            health_address=self.health_listen,
             security=self.server_security(),
             reflection=self.reflection,
             max_message_bytes=self.max_message_bytes,

@@ -6,9 +6,11 @@ NATS is never the only copy of anything: what is lost with its disk is issued an
 import asyncio
 import json
 import logging
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self, cast
 
@@ -91,16 +93,20 @@ class Bus:
         password: str | None = None,
         token: str | None = None,
         replicas: int = 1,
+        ca: Path | None = None,
+        inbox: str = "_INBOX",
         timeout_s: float = 30.0,
     ) -> Self:
         """A connection to `nats://host:port` (several, separated by commas, for a cluster), shown there as `name`.
 
-        `replicas` is how many servers of the cluster keep each ticket.
+        `replicas` is how many servers of the cluster keep each ticket, `ca` the authority (PEM) of the servers'
+        certificate if it is no public one, `inbox` the subject below which answers come.
 
         Raises:
             BusUnavailable: no server answered within `timeout_s`.
-            BusRefused: a server answered, and knows neither user nor token.
+            BusRefused: a server answered, and knows neither user nor token; or `ca` cannot be read.
         """
+        trust = _trust(ca) if ca is not None else None
         refused: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
 
         async def on_error(error: Exception) -> None:
@@ -115,6 +121,8 @@ class Bus:
                 user=user,
                 password=password,
                 token=token,
+                tls=trust,
+                inbox_prefix=inbox,
                 error_cb=on_error,
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=cast("int", 0.25),  # seconds; the annotation is narrower than the code
@@ -148,7 +156,10 @@ class Bus:
         return self._client.is_connected
 
     async def ensure_streams(self) -> None:
-        """The work queue is there from now on, as this version wants it. Safe to repeat, and for several at once."""
+        """The work queue is there from now on, as this version wants it. Safe to repeat, and for several at once.
+
+        Where it is there already, the right to look at it is enough.
+        """
         config = StreamConfig(
             name=WORK_STREAM,
             description="Shards that want doing; each at most once at a time",
@@ -161,6 +172,12 @@ class Bus:
             num_replicas=self._replicas,
         )
         async with self._errors("make the work queue"):
+            try:
+                found = await self.jetstream.stream_info(WORK_STREAM)
+                if _same(found.config, config):
+                    return
+            except nats.js.errors.NotFoundError:
+                pass
             try:
                 await self.jetstream.add_stream(config)
             except nats.js.errors.BadRequestError:  # there already, with other settings
@@ -240,6 +257,7 @@ class Bus:
         server gave up would stay in the queue with nobody told.
         """
         config = ConsumerConfig(
+            name=durable_name(stage),  # so that the request's subject names the filter, and rights can
             durable_name=durable_name(stage),
             filter_subject=f"suti.v1.{stage}.shard.>",
             ack_policy=AckPolicy.EXPLICIT,
@@ -303,6 +321,21 @@ class Bus:
 def durable_name(stage: str) -> str:
     """The durable consumer that all workers of a stage share."""
     return f"suti-{stage}"
+
+
+def _same(found: StreamConfig, wanted: StreamConfig) -> bool:
+    """Whether a stream is as wanted, in all that is wanted of it."""
+    there = found.as_dict()
+    return all(there.get(name) == value for name, value in wanted.as_dict().items() if value is not None)
+
+
+def _trust(ca: Path) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except (OSError, ssl.SSLError) as error:
+        raise BusRefused(
+            f"cannot read the authority {ca} of NATS ({error}): correct its path or its content"
+        ) from error
 
 
 def _event(message: Msg) -> Event:

@@ -36,9 +36,11 @@ class RpcServer:
         reflection: bool = True,
         max_message_bytes: int = 16 * 2**20,
         default_deadline_s: float = 60.0,
+        health_address: str | None = None,
     ) -> None:
         self.address = address  # host:port; after `start` with the real port
         self.port = 0
+        self.health_address = health_address  # where health alone is answered, in plaintext; the same
         self._security = security or ServerSecurity()
         self._reflection = reflection
         self._names: list[str] = [health_pb2.DESCRIPTOR.services_by_name["Health"].full_name]
@@ -56,6 +58,10 @@ class RpcServer:
             ],
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        # The kubelet's probes know neither TLS nor client certificates, and health is no secret.
+        self._health_server = grpc.aio.server(options=[("grpc.so_reuseport", 0)]) if health_address else None
+        if self._health_server is not None:
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, self._health_server)
 
     def add[S](self, register: Callable[[S, grpc.aio.Server], Any], servicer: S, *names: str) -> None:
         """One service: the generated `add_...Servicer_to_server`, the servicer, its full name(s) for reflection."""
@@ -72,20 +78,14 @@ class RpcServer:
 
     async def start(self) -> None:
         """Takes calls from now on, and says SERVING for the process. Raises CannotListen, PlaintextRefused."""
-        credentials = self._security.credentials(self.address)
-        try:
-            if credentials is None:
-                self.port = self._server.add_insecure_port(self.address)
-            else:
-                self.port = self._server.add_secure_port(self.address, credentials)
-        except (RuntimeError, ValueError) as error:
-            raise CannotListen(f"cannot listen on {self.address}: is the port taken? give another, or 0") from error
-        if not self.port:
-            raise CannotListen(f"cannot listen on {self.address}: is the port taken? give another, or 0")
-        self.address = f"{self.address.rpartition(':')[0]}:{self.port}"
+        self.port = _bind(self._server, self.address, self._security.credentials(self.address))
+        self.address = _with_port(self.address, self.port)
         if self._reflection:
             reflection.enable_server_reflection((*self._names, reflection.SERVICE_NAME), self._server)
         await self._server.start()
+        if self._health_server is not None and self.health_address is not None:
+            self.health_address = _with_port(self.health_address, _bind(self._health_server, self.health_address, None))
+            await self._health_server.start()
         await self.set_serving(PROCESS, serving=True)
 
     async def set_serving(self, name: str, *, serving: bool) -> None:
@@ -101,7 +101,26 @@ class RpcServer:
         """No new calls; those in hand may finish within `grace_s`, then they are cancelled."""
         await self.drain()
         await self._server.stop(grace_s)
+        if self._health_server is not None:
+            await self._health_server.stop(0)
 
     async def wait(self) -> None:
         """Returns when the server has stopped."""
         await self._server.wait_for_termination()
+
+
+def _bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None) -> int:
+    try:
+        if credentials is None:
+            port = server.add_insecure_port(address)
+        else:
+            port = server.add_secure_port(address, credentials)
+    except (RuntimeError, ValueError) as error:
+        raise CannotListen(f"cannot listen on {address}: is the port taken? give another, or 0") from error
+    if not port:
+        raise CannotListen(f"cannot listen on {address}: is the port taken? give another, or 0")
+    return port
+
+
+def _with_port(address: str, port: int) -> str:
+    return f"{address.rpartition(':')[0]}:{port}"
