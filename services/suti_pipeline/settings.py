@@ -18,4 +18,11 @@ class PipelineSettings(ServiceSettings):
     reissue_s: PositiveFloat = Field(
         default=5.0, description="A ticket that is still wanted is issued again after this time."
     )
+    sweep_s: PositiveFloat = Field(
+        default=86_400.0, description="Time between two sweeps of what dead workers and old requests left."
+    )
+    sweep_parts_after_s: PositiveFloat = Field(
+        default=7 * 86_400.0,
+        description="Parts that no commit names are left alone for so long; longer than any shard works.",
+    )
     accelerators: PositiveInt = Field(default=1, description="Pods that work on experts at once; for plans.")

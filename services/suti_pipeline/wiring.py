@@ -1,5 +1,7 @@
 """What the service is made of."""
 
+from datetime import timedelta
+
 from suti.api.pipeline.v1 import pipeline_pb2, pipeline_pb2_grpc
 from suti.infra.bus.connection import Bus
 from suti.infra.service import Service
@@ -9,6 +11,7 @@ from suti_pipeline.runs import Runs
 from suti_pipeline.servicer import PipelineServicer
 from suti_pipeline.settings import PipelineSettings
 from suti_pipeline.study import Study
+from suti_pipeline.sweeper import Sweeper
 
 
 def wire(settings: PipelineSettings, bus: Bus) -> Service:
@@ -23,4 +26,9 @@ def wire(settings: PipelineSettings, bus: Bus) -> Service:
         PipelineServicer(store, bus, controller, Runs(store, models), study, preset=settings.preset),
         pipeline_pb2.DESCRIPTOR.services_by_name["PipelineService"].full_name,
     )
-    return Service(server, tasks=[controller.run])
+    sweeper = Sweeper(
+        store,
+        every=timedelta(seconds=settings.sweep_s),
+        parts_after=timedelta(seconds=settings.sweep_parts_after_s),
+    )
+    return Service(server, tasks=[controller.run, sweeper.run])

@@ -13,7 +13,6 @@ from suti.infra.jobs.settings import LauncherSettings
 from suti.infra.ledger import Ledger
 from suti.infra.store import Store
 from suti.stages.launched_work import RUN_ID, SHARD, JobPlan
-from suti.stages.model_cache import ModelCache
 from suti.stages.run_spec import load_run_spec
 
 
@@ -53,6 +52,8 @@ def run_shard_job(
     job: JobContext, settings: ShardLauncherSettings, store: Store, run_shard: Callable[..., Any]
 ) -> None:
     """Does the shard that the environment names, by a stage's `run_shard`. Raises NothingToDo, and what that raises."""
+    from suti.stages.model_cache import ModelCache  # noqa: PLC0415 - launchers have no library of pictures or models
+
     run_id, shard = os.environ.get(RUN_ID), os.environ.get(SHARD, "0")
     if not run_id:
         raise NothingToDo(f"{RUN_ID} is not set: start this job through its service")
