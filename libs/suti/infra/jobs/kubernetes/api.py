@@ -68,9 +68,10 @@ class KubernetesApi:
         """One object, or one page. Raises ApiFault."""
         return self._call("GET", path, query)
 
-    def apply(self, path: str, body: Object, *, manager: str) -> Object:
-        """Server-side apply: the object has these fields from now on. Raises ApiFault."""
-        return self._call("PATCH", path, {"fieldManager": manager}, body=body, content=APPLY_PATCH)
+    def apply(self, path: str, body: Object, *, manager: str, dry_run: bool = False) -> Object:
+        """Server-side apply: the object has these fields from now on, or with `dry_run` might have. Raises ApiFault."""
+        query = {"fieldManager": manager, "fieldValidation": "Strict"} | ({"dryRun": "All"} if dry_run else {})
+        return self._call("PATCH", path, query, body=body, content=APPLY_PATCH)
 
     def patch(self, path: str, body: Object, *, manager: str) -> Object:
         """Changes the named fields (merge patch). Raises ApiFault."""
