@@ -6,12 +6,19 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from suti.core.errors import RetryableError
 from suti.infra.bus.worker import Worker
 from suti.infra.rpc.server import RpcServer
 
 _log = logging.getLogger(__name__)
+
+
+class LoopEnded(RetryableError):
+    """Work that is endless came to an end although nobody asked: a bug. Whoever started the process starts it again."""
+
+    reason: ClassVar[str] = "LOOP_ENDED"
 
 
 async def serve(
@@ -31,7 +38,11 @@ async def serve(
     telemetry). `port_file` is written, whole, when the server listens: `host:port`.
 
     At the signal: health says NOT_SERVING, workers take no more, all that is in hand has `drain_s` together. A second
-    signal ends the drain at once. If a worker, a task or `on_ready` fails, everything is drained and its error raised.
+    signal ends the drain at once. If a worker, a task or `on_ready` fails, everything is drained, its error raised: a
+    process that answers calls and does no work would look well.
+
+    Raises:
+        LoopEnded: a worker or a task returned before it was asked to.
     """
     stop, hurry = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -51,7 +62,7 @@ async def serve(
         working.extend(asyncio.create_task(worker.run(stop), name=f"worker {worker.stage}") for worker in workers)
         working.extend(asyncio.create_task(task(stop)) for task in tasks)
         getting_ready = [asyncio.create_task(_ready(on_ready), name="getting ready")] if on_ready else []
-        await _until_stopped_or_failed(stop, working, getting_ready)
+        ended = await _until_stopped_or_failed(stop, working, getting_ready)
         for task in getting_ready:
             if task.done() and not task.cancelled():
                 task.result()
@@ -68,6 +79,8 @@ async def serve(
     for task in working:
         if task.done() and not task.cancelled():
             task.result()  # raises what it failed with
+    if ended is not None:
+        raise LoopEnded(f"{ended.get_name()} ended by itself: start the process again, and report it")
     _log.info("stopped")
 
 
@@ -77,21 +90,24 @@ async def _ready(on_ready: Callable[[], Awaitable[None]]) -> None:
 
 async def _until_stopped_or_failed(
     stop: asyncio.Event, working: Sequence[asyncio.Task[None]], getting_ready: Sequence[asyncio.Task[None]]
-) -> None:
+) -> asyncio.Task[None] | None:
+    """The endless work that ended by itself, if that is why we stop."""
     stopping = asyncio.create_task(stop.wait())
     pending: set[asyncio.Task[Any]] = {stopping, *working, *getting_ready}
     try:
         while not stop.is_set():
             ended, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-            for task in ended - {stopping, *getting_ready}:
-                if not stop.is_set():
-                    _log.error("%s ended by itself; the process stops", task.get_name(), exc_info=_error(task))
-                return
+            for task in ended & set(working):
+                if stop.is_set():
+                    return None
+                _log.error("%s ended by itself; the process stops", task.get_name(), exc_info=_error(task))
+                return task
             if any(_error(task) for task in ended):
                 _log.error(
                     "could not get ready; the process stops", exc_info=next(_error(t) for t in ended if _error(t))
                 )
-                return
+                return None
+        return None
     finally:
         stopping.cancel()
 

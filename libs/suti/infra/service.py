@@ -1,10 +1,12 @@
 """A service as a process: what it is made of, and its life from settings to exit."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from suti.core.errors import BadConfiguration, SutiError
 from suti.infra.bus.connection import Bus
 from suti.infra.bus.worker import Worker
 from suti.infra.lifecycle import serve
@@ -12,6 +14,8 @@ from suti.infra.logs import setup_logs
 from suti.infra.rpc.server import MODEL, RpcServer
 from suti.infra.settings import ServiceSettings
 from suti.infra.telemetry.setup import setup
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -28,8 +32,16 @@ class Service:
 def run_service[Settings: ServiceSettings](
     name: str, settings: Settings, wire: Callable[[Settings, Bus], Service]
 ) -> None:
-    """Logs, telemetry, bus, and then the service as `wire` makes it, until SIGTERM. Raises what ended it otherwise."""
-    asyncio.run(_run(name, settings, wire))
+    """Logs, telemetry, bus, and then the service as `wire` makes it, until SIGTERM.
+
+    The process ends with 0 then, and with the exit code of the error (`suti.core.errors.ExitCode`) that ended it
+    otherwise; its reason is the last thing that the log says.
+    """
+    try:
+        asyncio.run(_run(name, settings, wire))
+    except SutiError as error:
+        _log.critical("%s: %s", error.reason, error, exc_info=None if isinstance(error, BadConfiguration) else error)
+        raise SystemExit(int(error.exit_code)) from None
 
 
 async def _run[Settings: ServiceSettings](

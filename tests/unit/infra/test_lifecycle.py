@@ -47,6 +47,11 @@ async def broken(stop):
     await asyncio.sleep(0.1)
     raise RuntimeError("a bug")
 
+async def returns(stop):
+    await asyncio.sleep(0.1)
+
+TASKS = {"crash": [broken], "returns": [returns]}
+
 async def main():
     bus = await Bus.connect(nats, name="service")
     await bus.ensure_streams()
@@ -65,7 +70,7 @@ async def main():
         (folder / "stopped").write_text("x")
 
     await serve(
-        server=server, workers=[worker], tasks=[broken] if case == "crash" else [], drain_s=40,
+        server=server, workers=[worker], tasks=TASKS.get(case, []), drain_s=40,
         on_ready=ready, on_stop=stop, port_file=folder / "port",
     )
 
@@ -117,6 +122,15 @@ async def test_sigterm_says_not_serving_finishes_what_is_in_hand_and_exits_with_
 
 async def test_a_task_that_crashes_ends_the_process_and_not_with_0(nats_server: NatsServer, tmp_path: Path) -> None:
     async with service(nats_server, tmp_path, "crash") as process:
+        assert await process.wait() == 1
+
+    assert (tmp_path / "stopped").exists()
+
+
+async def test_a_task_that_returns_unasked_ends_the_process_and_not_with_0(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    async with service(nats_server, tmp_path, "returns") as process:
         assert await process.wait() == 1
 
     assert (tmp_path / "stopped").exists()
