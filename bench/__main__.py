@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.measure import Ratio
 
-BENCHES = ("startup", "generation", "training", "filtering", "grouping")
+BENCHES = ("startup", "service", "generation", "training", "filtering", "grouping")
 
 
 def main() -> int:

@@ -13,8 +13,7 @@ from typing import Any
 
 def with_suti(path: str) -> int:
     """Suti's own program."""
-    import daft  # noqa: PLC0415 - each engine is loaded where it is measured
-
+    from suti.ml.clusters.engine import daft  # noqa: PLC0415 - each engine is loaded where it is measured
     from suti.ml.clusters.grouping import group_pairs  # noqa: PLC0415
     from suti.ml.clusters.recipe import GroupingRecipe  # noqa: PLC0415
 
