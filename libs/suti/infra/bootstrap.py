@@ -14,7 +14,7 @@ from suti.core.errors import RetryableError, SutiError
 from suti.infra.logs import setup_logs
 from suti.infra.settings import ServiceSettings
 from suti.infra.store_admin import prepare_bucket
-from suti.infra.store_users import make_store_users, read_key_pairs
+from suti.infra.store_users import Administrator, make_store_users, read_key_pairs
 
 _PAUSE_S = 2.0
 _AWS = "https://s3.{region}.amazonaws.com"
@@ -60,23 +60,30 @@ async def _patiently(step: Callable[[], Awaitable[None]], what: str, deadline: f
 
 
 def _prepare_bucket(settings: BootstrapSettings) -> None:
-    prepare_bucket(settings.store_url, **_administrator(settings))
+    admin = _administrator(settings)
+    prepare_bucket(
+        settings.store_url,
+        endpoint=admin.endpoint,
+        access_key=admin.access_key,
+        secret_key=admin.secret_key,
+        region=admin.region,
+    )
 
 
 def _make_users(settings: BootstrapSettings) -> None:
     assert settings.store_users is not None  # noqa: S101 - asked by the caller
-    make_store_users(settings.store_url, read_key_pairs(settings.store_users), **_administrator(settings))
+    make_store_users(settings.store_url, read_key_pairs(settings.store_users), _administrator(settings))
 
 
-def _administrator(settings: BootstrapSettings) -> dict[str, str]:
+def _administrator(settings: BootstrapSettings) -> Administrator:
     region = settings.store_region or "us-east-1"
     access, secret = settings.store_access_key, settings.store_secret_key
-    return {
-        "endpoint": settings.store_endpoint or _AWS.format(region=region),
-        "region": region,
-        "access_key": access.get_secret_value() if access else "",
-        "secret_key": secret.get_secret_value() if secret else "",
-    }
+    return Administrator(
+        endpoint=settings.store_endpoint or _AWS.format(region=region),
+        region=region,
+        access_key=access.get_secret_value() if access else "",
+        secret_key=secret.get_secret_value() if secret else "",
+    )
 
 
 async def _make_streams(settings: BootstrapSettings) -> None:

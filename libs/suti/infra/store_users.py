@@ -34,6 +34,16 @@ class KeyPair:
     secret_key: str
 
 
+@dataclass(frozen=True, slots=True)
+class Administrator:
+    """Who may make users, and where."""
+
+    endpoint: str  # http://host:port or https://host
+    access_key: str
+    secret_key: str
+    region: str = "us-east-1"
+
+
 def read_key_pairs(folder: Path) -> Mapping[str, KeyPair]:
     """The pairs in files `SERVICE-access-key` and `SERVICE-secret-key` (a mounted secret), by service.
 
@@ -54,20 +64,19 @@ def read_key_pairs(folder: Path) -> Mapping[str, KeyPair]:
     return {user: KeyPair(pair["access"], pair["secret"]) for user, pair in found.items() if user in STORE}
 
 
-def make_store_users(
-    url: str, pairs: Mapping[str, KeyPair], *, endpoint: str, access_key: str, secret_key: str, region: str
-) -> None:
+def make_store_users(url: str, pairs: Mapping[str, KeyPair], administrator: Administrator) -> None:
     """Each service's user exists, with these keys and no right but those in `suti.infra.rights`. Safe to repeat.
 
     Raises:
         StoreRefused: the administrator's keys are wrong, or the server is no MinIO.
         StoreUnavailable: no answer.
     """
+    endpoint = administrator.endpoint
     at, place = urlsplit(endpoint), urlsplit(url)
     admin = MinioAdmin(
         endpoint=at.netloc,
-        credentials=StaticProvider(access_key, secret_key),
-        region=region,
+        credentials=StaticProvider(administrator.access_key, administrator.secret_key),
+        region=administrator.region,
         secure=at.scheme == "https",
         http_client=urllib3.PoolManager(timeout=_CALL_TIMEOUT_S, retries=urllib3.Retry(3, backoff_factor=0.2)),
     )

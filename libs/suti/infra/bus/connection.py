@@ -324,9 +324,9 @@ def durable_name(stage: str) -> str:
 
 
 def _same(found: StreamConfig, wanted: StreamConfig) -> bool:
-    """Whether a stream is as wanted, in all that is wanted of it."""
-    there = found.as_dict()
-    return all(there.get(name) == value for name, value in wanted.as_dict().items() if value is not None)
+    """Whether a stream is as `ensure_streams` wants it; the server fills in more than is asked for."""
+    names = ("subjects", "retention", "storage", "discard", "discard_new_per_subject", "max_msgs_per_subject")
+    return all(getattr(found, name) == getattr(wanted, name) for name in (*names, "num_replicas", "description"))
 
 
 def _trust(ca: Path) -> ssl.SSLContext:
