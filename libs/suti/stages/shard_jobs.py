@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pydantic import Field
+from ulid import ULID
 
 from suti.core.errors import BadConfiguration
 from suti.infra.jobs import environment as names
@@ -57,6 +58,8 @@ def run_shard_job(
     run_id, shard = os.environ.get(RUN_ID), os.environ.get(SHARD, "0")
     if not run_id:
         raise NothingToDo(f"{RUN_ID} is not set: start this job through its service")
+    fence = str(ULID())  # begins with the time at which the work began: what stages took is told by it
     spec = load_run_spec(store, run_id)
     models = ModelCache(settings.models_path, device=settings.device).of(spec)
-    run_shard(Ledger(store, run_id), spec, models, int(shard), progress=job.progress, stopping=job.stopping)
+    ledger = Ledger(store, run_id)
+    run_shard(ledger, spec, models, int(shard), progress=job.progress, stopping=job.stopping, fence=fence)
