@@ -10,9 +10,10 @@ import pytest
 from tests.waiting import appears
 
 ENTRY = """
-import sys, time
+import os, sys, time
 from suti.core.errors import BadConfiguration, ExitCode, PermanentError, RetryableError
 from suti.infra.jobs.entry import JobContext, run_job
+from suti.infra.store import Store
 
 class Preempted(RetryableError):
     reason = "PREEMPTED"
@@ -21,6 +22,10 @@ class Preempted(RetryableError):
 def main(job: JobContext) -> None:
     match sys.argv[1]:
         case "done": job.progress(job.index, 7, "half")
+        case "through the store":
+            job.tell_through(Store.open(os.environ["STORE"]))
+            job.progress(1, 2, "half")
+            job.progress(2, 2, "half")
         case "data": raise PermanentError("this shard is broken: drop it")
         case "configuration": raise BadConfiguration("no model: set one")
         case "later": raise RetryableError("the store is away: try again")
@@ -93,3 +98,30 @@ async def test_kubernetes_own_index_will_do(tmp_path: Path) -> None:
 
     assert process.returncode == 0
     assert json.loads((tmp_path / "progress.json").read_text())["done"] == 5
+
+
+async def test_an_index_that_is_no_completion_index_is_found_by_its_place(tmp_path: Path) -> None:
+    told = {"SUTI_JOB_INDEX": "", "SUTI_JOB_INDEXES": "3-4,9", "JOB_COMPLETION_INDEX": "2"}
+    process = await start("done", tmp_path, **told)
+    await process.communicate()
+
+    assert process.returncode == 0
+    assert json.loads((tmp_path / "progress.json").read_text())["done"] == 9
+
+
+async def test_a_place_that_the_job_has_not_is_no_job(tmp_path: Path) -> None:
+    process = await start("done", tmp_path, SUTI_JOB_INDEX="", SUTI_JOB_INDEXES="3", JOB_COMPLETION_INDEX="2")
+    _, logged = await process.communicate()
+
+    assert process.returncode == 78
+    assert "NOT_A_JOB" in logged.decode()
+
+
+async def test_where_there_is_no_shared_disk_progress_is_told_through_the_store(tmp_path: Path) -> None:
+    told = {"SUTI_PROGRESS_FILE": "", "SUTI_PROGRESS_PREFIX": "jobs/suti-experts/job/"}
+    process = await start("through the store", tmp_path, STORE=f"file://{tmp_path}/store", **told)
+    _, logged = await process.communicate()
+
+    assert process.returncode == 0, logged.decode()
+    said = json.loads((tmp_path / "store/jobs/suti-experts/job/000003.json").read_text())
+    assert (said["done"], said["total"], said["note"]) == (2, 2, "half")
