@@ -47,7 +47,7 @@
 {{- $p := .fact.prefix }}{{ $v := .root.Values }}{{ $told := dict }}
 {{- $_ := set $told "LISTEN" "0.0.0.0:50051" }}
 {{- $_ := set $told "HEALTH_LISTEN" "0.0.0.0:50052" }}
-{{- $_ := set $told "DRAIN_S" (sub .values.terminationGracePeriodSeconds .values.preStopSeconds 5 | toString) }}
+{{- $_ := set $told "DRAIN_S" (sub (sub .values.terminationGracePeriodSeconds .values.preStopSeconds) 5 | toString) }}
 {{- $_ := set $told "MODELS_PATH" (include "suti.models.path" .root) }}
 {{- $_ := set $told "LOG_LEVEL" $v.telemetry.logLevel }}
 {{- $_ := set $told "LOG_JSON" "true" }}

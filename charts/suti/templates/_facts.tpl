@@ -1,6 +1,6 @@
 {{- /* What the chart knows of each component and cannot be changed by values. `user`: in NATS and in the store. */}}
 {{- define "suti.facts" -}}
-pipeline: {module: suti_pipeline, prefix: SUTI_PIPELINE, image: light, ready: ""}
+pipeline: {module: suti_pipeline, prefix: SUTI_PIPELINE, image: light, ready: model}
 clustering: {module: suti_clustering, prefix: SUTI_CLUSTERING, image: grouping, ready: model, stages: grouping}
 selection: {module: suti_clustering, prefix: SUTI_CLUSTERING, image: models, ready: model, stages: selection}
 captioning: {module: suti_captioning, prefix: SUTI_CAPTIONING, image: models, ready: model}

@@ -16,6 +16,11 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .name }}
 {{- end }}
 
+{{- /* The same on one line. */}}
+{{- define "suti.selectorJson" -}}
+{{ include "suti.selectorLabels" . | fromYaml | toJson }}
+{{- end }}
+
 {{- define "suti.labels" -}}
 {{ include "suti.selectorLabels" . }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}

@@ -146,7 +146,7 @@ topologySpreadConstraints:
   - maxSkew: 1
     topologyKey: kubernetes.io/hostname
     whenUnsatisfiable: ScheduleAnyway
-    labelSelector: {matchLabels: {{- include "suti.selectorLabels" . | nindent 8 }}}
+    labelSelector: {matchLabels: {{ include "suti.selectorJson" . }}}
 {{- end }}
 {{- with include "suti.priorityClass" (dict "root" .root "given" .values.priorityClassName "kind" "service") }}
 priorityClassName: {{ . }}

@@ -1,6 +1,6 @@
 {{- /* Who may talk to whom. docs/security.md has the same as a table; a test compares them. */}}
 {{- define "suti.to" -}}
-- to: [{podSelector: {matchLabels: {{- include "suti.selectorLabels" (dict "root" .root "name" .name) | nindent 6 }}}}]
+- to: [{podSelector: {matchLabels: {{ include "suti.selectorJson" (dict "root" .root "name" .name) }}}}]
   ports: [{port: {{ .port }}}]
 {{- end }}
 
@@ -38,7 +38,7 @@
 
 {{- define "suti.servicePolicy" -}}
 {{- $n := .root.Values.networkPolicy -}}
-podSelector: {matchLabels: {{- include "suti.selectorLabels" . | nindent 4 }}}
+podSelector: {matchLabels: {{ include "suti.selectorJson" . }}}
 policyTypes: [Ingress, Egress]
 ingress:
   - from:
@@ -59,24 +59,24 @@ egress:
 {{- /* Jobs reach the store, and those of one training one another; nobody reaches them. */}}
 {{- define "suti.jobPolicy" -}}
 {{- $job := printf "%s-job" .name -}}
-podSelector: {matchLabels: {{- include "suti.selectorLabels" (dict "root" .root "name" $job) | nindent 4 }}}
+podSelector: {matchLabels: {{ include "suti.selectorJson" (dict "root" .root "name" $job) }}}
 policyTypes: [Ingress, Egress]
 {{- if eq .name "apprentice" }}
 ingress:
-  - from: [{podSelector: {matchLabels: {{- include "suti.selectorLabels" (dict "root" .root "name" $job) | nindent 6 }}}}]
+  - from: [{podSelector: {matchLabels: {{ include "suti.selectorJson" (dict "root" .root "name" $job) }}}}]
 {{- end }}
 egress:
   {{- include "suti.dnsEgress" . | nindent 2 }}
   {{- include "suti.storeEgress" . | nindent 2 }}
   {{- include "suti.collectorEgress" . | nindent 2 }}
   {{- if eq .name "apprentice" }}
-  - to: [{podSelector: {matchLabels: {{- include "suti.selectorLabels" (dict "root" .root "name" $job) | nindent 6 }}}}]
+  - to: [{podSelector: {matchLabels: {{ include "suti.selectorJson" (dict "root" .root "name" $job) }}}}]
   {{- end }}
 {{- end }}
 
 {{- /* A server of the release: `name` is reached on `port` by the components `from`, and reaches nobody. */}}
 {{- define "suti.serverPolicy" -}}
-podSelector: {matchLabels: {{- include "suti.selectorLabels" . | nindent 4 }}}
+podSelector: {matchLabels: {{ include "suti.selectorJson" . }}}
 policyTypes: [Ingress, Egress]
 ingress:
   - from:
