@@ -3,7 +3,7 @@
 backoffLimit: {{ .Values.bootstrap.backoffLimit }}
 template:
   metadata:
-    labels: {{- include "suti.labels" (dict "root" . "name" "bootstrap") | nindent 6 }}
+    labels: {{- include "suti.podLabels" (dict "root" . "name" "bootstrap") | nindent 6 }}
   spec:
     serviceAccountName: {{ include "suti.fullname" . }}-bootstrap
     automountServiceAccountToken: false

@@ -35,6 +35,15 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{- end }}
 {{- end }}
 
+{{- /* Labels of pods: nothing that a new chart changes, so that only real changes roll them. */}}
+{{- define "suti.podLabels" -}}
+{{ include "suti.selectorLabels" . }}
+app.kubernetes.io/part-of: suti
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
 {{- /* Metadata of an object; `suffix` tells objects of one component and kind apart, `annotations` are added. */}}
 {{- define "suti.metadata" -}}
 {{- $annotations := mergeOverwrite (dict) .root.Values.commonAnnotations ((.values | default dict).annotations | default dict) (.annotations | default dict) -}}

@@ -21,8 +21,8 @@ authorization {
       user: {{ $user }}
       password: $NATS_{{ upper $user }}
       permissions: {
-        publish: {{ toJson $rights.publish }}
-        subscribe: {{ toJson (append $rights.subscribe (printf "_INBOX_%s.>" $user)) }}
+        publish: {{ toRawJson $rights.publish }}
+        subscribe: {{ toRawJson (append $rights.subscribe (printf "_INBOX_%s.>" $user)) }}
       }
     }
     {{- end }}

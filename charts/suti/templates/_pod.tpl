@@ -26,7 +26,7 @@ capabilities: {drop: [ALL]}
 
 {{- define "suti.podMetadata" -}}
 labels:
-  {{- include "suti.labels" (dict "root" .root "name" .name "values" dict) | nindent 2 }}
+  {{- include "suti.podLabels" . | nindent 2 }}
   {{- with .values.podLabels }}{{ toYaml . | nindent 2 }}{{ end }}
 annotations:
   checksum/environment: {{ include "suti.environment" . | sha256sum }}

@@ -2,7 +2,7 @@
 {{- define "suti.serverPod" -}}
 {{- $container := merge .container (dict "resources" .server.resources "securityContext" (include "suti.containerSecurity" . | fromYaml)) -}}
 metadata:
-  labels: {{- include "suti.labels" . | nindent 4 }}
+  labels: {{- include "suti.podLabels" . | nindent 4 }}
   annotations: {checksum/config: {{ .checksum }}}
 spec: {{- toYaml (mergeOverwrite (include "suti.serverPodSpec" (merge (dict "container" $container) .) | fromYaml) (deepCopy .server.podSpec)) | nindent 2 }}
 {{- end }}
