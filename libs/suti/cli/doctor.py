@@ -20,10 +20,10 @@ def doctor(
 ) -> None:
     """Check this machine; ends with 1 if something that is needed is missing."""
     console = Console(highlight=False)
-    failed = 0
+    failed: list[str] = []
     for finding in check_machine(DataFolder((data or default_data_folder()).absolute())):
-        failed += finding.verdict is Verdict.FAIL
-        remedy = f"\n                    → {finding.remedy}" if finding.remedy else ""
-        console.print(f"{_MARK[finding.verdict]} {finding.subject:<14} {finding.found}{remedy}", soft_wrap=True)
-    console.print("Everything that is needed is there." if not failed else f"{failed} things are missing.")
+        failed += [finding.subject] if finding.verdict is Verdict.FAIL else []
+        remedy = f"\n                      → {finding.remedy}" if finding.remedy else ""
+        console.print(f"{_MARK[finding.verdict]} {finding.subject:<16} {finding.found}{remedy}", soft_wrap=True)
+    console.print("Everything that is needed is there." if not failed else f"Not ready: {', '.join(failed)}.")
     raise typer.Exit(1 if failed else 0)
