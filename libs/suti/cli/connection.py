@@ -15,10 +15,10 @@ ENDPOINTS_FILE = "endpoints.json"
 DEFAULT_DATA = Path("suti-data")  # as in suti.local.folder
 
 ServerOption = Annotated[
-    str, typer.Option("--server", envvar="SUTI_SERVER", help="host:port of a gateway or of the service that is asked.")
+    str, typer.Option("--server", envvar="SUTI_SERVER", help="host:port of another machine's gateway or service.")
 ]
 DataOption = Annotated[
-    Path, typer.Option("--data", envvar="SUTI_DATA", help="The data folder of `suti up`, where its addresses stand.")
+    Path, typer.Option("--data", envvar="SUTI_DATA", help="Data folder of `suti up`: what runs there is asked.")
 ]
 
 

@@ -4,15 +4,16 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-app = typer.Typer(no_args_is_help=True, help="Draw crawls of the toy world.")
+from suti.cli.answers import answer_console
+from suti.cli.progress import reported
+
+app = typer.Typer(no_args_is_help=True, help="Draw small crawls with made-up subjects, to try things with.")
 
 
 @app.callback()
 def _crawl() -> None:
-    """Draw crawls of the toy world."""
+    """Draw small crawls with made-up subjects, to try things with."""
 
 
 @app.command()
@@ -26,17 +27,14 @@ def draw(  # noqa: PLR0917 - options, given by name
         Path | None, typer.Option(help="Where to write what was drawn; for evaluation alone. Unset: beside PATH.")
     ] = None,
 ) -> None:
-    """Draw a crawl of procedural subjects with the noise of the web; equal arguments give equal bytes."""
+    """Draw a crawl of made-up subjects with the noise of the web; equal arguments give equal bytes."""
     from suti.toyworld.crawls import draw_crawl, draw_img2dataset  # noqa: PLC0415 - brings torch
 
-    console = Console()
     truth_path = truth or path.with_name(f"{path.name.removesuffix('.gz').removesuffix('.warc')}.truth.json")
-    working = Progress(SpinnerColumn(), TextColumn("drawing {task.description}"), TimeElapsedColumn(), console=console)
-    with working:
-        working.add_task(f"{pages} pages")
+    with reported(f"drawing {pages} pages"):
         drawing = draw_crawl if layout == "warc" else draw_img2dataset
         facts = drawing(path, truth_path=truth_path, pages=pages, seed=seed, size_px=size_px)
-    console.print(
+    answer_console().print(
         f"{path}: {facts.pages} pages ({facts.good_pages} good), {facts.pictures} pictures "
         f"({facts.faulty_pictures} faulty)\nWhat is true of it: {truth_path}"
     )

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from suti.cli.answers import answer_console
 from suti.cli.connection import DEFAULT_DATA, DataOption
 from suti.cli.generate import SamplerChoice
 from suti.cli.progress import reported
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from suti.ml.subject.files import SubjectModel
     from suti.stages.generation.entries import ModelEntry
 
-app = typer.Typer(help="Score what a model draws.")
+app = typer.Typer(help="Score what a model draws of subjects it never saw.")
 
 _FEW = 200  # pictures, below which an interval is wide
 
@@ -86,7 +86,7 @@ def evaluate(  # noqa: PLR0917 - options, given by name
     if as_json:
         typer.echo(text, nl=False)
         return
-    console = Console()
+    console = answer_console()
     console.print(_title(found), soft_wrap=True)
     console.print(_table(found))
     if plan.pictures < _FEW:

@@ -5,19 +5,19 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from suti.api.generation.v1 import generation_pb2 as pb
 from suti.api.types.v1.types_pb2 import DrawnPicture
+from suti.cli.answers import answer_console
 from suti.cli.connection import DEFAULT_DATA, DataOption, ServerOption, connect
+from suti.cli.pictures import demonstrations, named
+from suti.cli.progress import reported
 from suti.client.blocking import Suti
-from suti.client.inputs import demonstration
 from suti.client.requests.generation import generate_request
 from suti.core.errors import InvalidArgument
 
-app = typer.Typer(help="Draw a registered subject.")
-console = Console()
+app = typer.Typer(help="Draw a subject for a prompt.")
+console = answer_console()
 
 SamplerChoice = Literal["ddpm", "ddim", "dpmsolver++", "unipc"]
 
@@ -44,13 +44,17 @@ def generate(  # noqa: PLR0917 - options, given by name
     server: ServerOption = "",
     data: DataOption = DEFAULT_DATA,
 ) -> None:
-    """Draw pictures and write them as PNG; prints where."""
+    """Draw pictures for a prompt, write them as PNG, and print where.
+
+    Say who is on them with --subject (registered before) or --like (pictures for this call alone); a base model draws
+    from the prompt alone.
+    """
     if subject and like:
         raise InvalidArgument("--like", "the subject is registered already: give one of --subject and --like")
     request = generate_request(
         prompt,
         subject_id=subject,
-        demonstrations=[demonstration(path) for path in like or []],
+        demonstrations=demonstrations(like or []),
         negative_prompt=avoid,
         model=model,
         count=count,
@@ -60,7 +64,7 @@ def generate(  # noqa: PLR0917 - options, given by name
         subject_guidance=subject_guidance,
         sampler_name=sampler or "",
     )
-    with connect(server, data) as suti:
+    with named(like or []), connect(server, data) as suti:
         answer = _watch(suti, request)
     out.mkdir(parents=True, exist_ok=True)
     for index, picture in enumerate(answer.pictures):
@@ -75,17 +79,15 @@ def generate(  # noqa: PLR0917 - options, given by name
 
 
 def _watch(suti: Suti, request: pb.GenerateRequest) -> pb.GenerateResponse:
-    """The answer, with a bar on a terminal while it is drawn."""
+    """The answer, told of while it is drawn."""
     answer = pb.GenerateResponse()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("waiting", total=None)
+    with reported("waiting") as report:
         for event in suti.generate_stream(request):
             match event.WhichOneof("event"):
                 case "queued":
-                    progress.update(bar, description=f"waiting, {event.queued.place} before")
+                    report(0, 0, f"waiting, {event.queued.place} before" if event.queued.place else "waiting")
                 case "step":
-                    progress.update(bar, description="drawing", completed=event.step.step, total=event.step.steps)
+                    report(event.step.step, event.step.steps, "drawing")
                 case "result":
                     answer = event.result
                 case _:

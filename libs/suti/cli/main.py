@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 # Name -> one line of help, in the order of `suti --help`. Each is `suti.cli.<name>.app`, a Typer application.
 COMMANDS: Mapping[str, str] = {
     "demo": "From a drawn crawl to an apprentice that draws what it never saw, with a report.",
-    "up": "Start everything on this machine and show it live.",
+    "up": "Start all services on this machine and show them live.",
     "doctor": "Say what is missing on this machine, and how to get it.",
-    "run": "Start, list, watch, explain, cancel, audit, plan and replay runs.",
-    "dead": "List, replay and drop messages that could not be worked on.",
+    "run": "Turn a crawl into an apprentice: start, watch, explain and audit runs.",
+    "dead": "Look at work that was given up: list it, try it again, drop it.",
     "trace": "Show where a run's time went, as a tree.",
-    "crawl": "Draw crawls of the toy world.",
-    "models": "List, import and calibrate models.",
-    "subject": "Register subjects by a few pictures of each.",
-    "generate": "Draw a registered subject.",
-    "evaluate": "Score what a model draws.",
+    "crawl": "Draw small crawls with made-up subjects, to try things with.",
+    "models": "List, import, promote and calibrate models.",
+    "subject": "Register what is to be drawn, by a few pictures of each.",
+    "generate": "Draw a subject for a prompt.",
+    "evaluate": "Score what a model draws of subjects it never saw.",
 }
 
 
@@ -61,6 +61,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Suti: one apprentice that draws any subject from a few pictures of it.",
+    epilog="First: `suti doctor`, then `suti demo`. Or `suti up`, and in another window "
+    "`suti run start --crawl FILE --watch`. COMMAND --help says more.",
 )
 
 

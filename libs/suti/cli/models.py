@@ -1,35 +1,40 @@
 """`suti models`: what can be drawn with, and bringing more of it home."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from suti.api.types.v1.types_pb2 import Model, ModelKind
+from suti.cli.answers import JsonOption, answer_console
 from suti.cli.connection import DEFAULT_DATA, ENDPOINTS_FILE, DataOption, ServerOption, connect
 from suti.cli.models_calibrate import calibrate
 from suti.cli.progress import reported
-from suti.core.errors import InvalidArgument
+from suti.core.errors import InvalidArgument, NotFound
 from suti.local.folder import DataFolder, models_path
 
-app = typer.Typer(no_args_is_help=True, help="List, import and calibrate models.")
-app.command()(calibrate)
-console = Console()
+app = typer.Typer(no_args_is_help=True, help="List, import, promote and calibrate models.")
+console = answer_console()
 
 
 @app.callback()
 def _models() -> None:
-    """List, import and calibrate models."""
+    """List, import, promote and calibrate models."""
 
 
 @app.command("list")
-def list_models(server: ServerOption = "", data: DataOption = DEFAULT_DATA) -> None:
+def list_models(as_json: JsonOption = False, server: ServerOption = "", data: DataOption = DEFAULT_DATA) -> None:
     """Show the models that requests may name: the running service's, or else those that lie on this machine."""
     asked = bool(server) or (data / ENDPOINTS_FILE).exists()
+    rows = list(_running(server, data) if asked else _lying_here(data))
+    if as_json:
+        names = ("name", "kind", "size_px", "sha256", "description")
+        typer.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=1))
+        return
     table = Table("model", "kind", "pictures", "sha256", "about", box=None)
-    for name, kind, size_px, sha256, about in _running(server, data) if asked else _lying_here(data):
+    for name, kind, size_px, sha256, about in rows:
         table.add_row(name, kind, f"{size_px} px" if size_px else "", sha256[:12], about)
     console.print(table)
     if not asked:
@@ -59,6 +64,23 @@ def import_(
         soft_wrap=True,
     )
 
+
+@app.command()
+def promote(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run that ended with an apprentice.")],
+    server: ServerOption = "",
+    data: DataOption = DEFAULT_DATA,
+) -> None:
+    """Make a run's apprentice the one that draws when no model is named."""
+    with connect(server, data) as suti:
+        found = next(iter(suti.list_checkpoints(run_id=run.removeprefix("runs/"))), None)
+        if found is None:
+            raise NotFound("apprentice of run", run, remedy="`suti run list` shows which runs succeeded")
+        promoted = suti.promote_checkpoint(found.checkpoint_id)
+    console.print(f"runs/{promoted.run_id} draws from now on", soft_wrap=True)
+
+
+app.command()(calibrate)
 
 type _Row = tuple[str, str, int, str, str]
 

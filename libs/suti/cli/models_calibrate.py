@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from suti.cli.answers import answer_console
 from suti.cli.connection import DEFAULT_DATA, DataOption
 from suti.cli.progress import Report, reported, say
 from suti.core.errors import InvalidArgument, NotFound
@@ -29,7 +29,7 @@ def calibrate(  # noqa: PLR0917 - options, given by name
         float, typer.Option(min=0.001, max=1.0, help="With --run: the share of candidates that min_gain is to keep.")
     ] = 0.25,
     seed: Annotated[int, typer.Option(min=0, help="Another seed shuffles the pages otherwise.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     data: DataOption = DEFAULT_DATA,
 ) -> None:
     """Find the similarity limits that belong to a CLIP, from held-out pages: a crawl that no run is made of.
@@ -69,7 +69,7 @@ def calibrate(  # noqa: PLR0917 - options, given by name
     else:
         from suti.cli.calibrate_views import distribution_table, thresholds_table  # noqa: PLC0415
 
-        console = Console()
+        console = answer_console()
         console.print(distribution_table(scores, low=found.similarity_low, high=found.similarity_high))
         console.print()
         console.print(thresholds_table(found, load_thresholds(folder) if folder else None))

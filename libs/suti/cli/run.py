@@ -6,22 +6,21 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from suti.api.pipeline.v1 import pipeline_pb2 as pb
 from suti.cli import run_views
+from suti.cli.answers import JsonOption, answer_console, print_json
 from suti.cli.connection import DEFAULT_DATA, DataOption, ServerOption, connect
 from suti.cli.run_watch import watch_to_the_end
 from suti.client.inputs import PresetName, run_order
 from suti.client.requests.pipeline import ProvenanceStart
 from suti.core.errors import InvalidArgument
 
-app = typer.Typer(no_args_is_help=True, help="Start, list, watch, explain, cancel, audit, plan and replay runs.")
-console = Console()
+app = typer.Typer(no_args_is_help=True, help="Turn a crawl into an apprentice: start, watch, explain and audit runs.")
+console = answer_console()
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, as `suti run list` shows it.")]
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="FIELD=VALUE", help="Change one field of the preset, e.g. experts.steps=200."),
@@ -29,10 +28,15 @@ Set = Annotated[
 
 
 class Preset(StrEnum):
-    """Recipes to start from."""
+    """Recipes to start from: the paper's, or small ones for the toy models."""
 
     paper = "paper"
     toy = "toy"
+
+
+PresetOption = Annotated[
+    Preset, typer.Option(help="Recipes to start from: the paper's, or small ones for the toy models.")
+]
 
 
 class Thing(StrEnum):
@@ -90,8 +94,10 @@ def parse_changes(settings: list[str]) -> dict[str, object]:
 @app.command()
 def start(
     *,
-    crawl: Annotated[str, typer.Option(help="WARC file, img2dataset folder, or URL, as the workers see it.")],
-    preset: Annotated[Preset, typer.Option(help="Recipes to start from.")] = Preset.toy,
+    crawl: Annotated[str, typer.Option(help="WARC file, img2dataset folder, or s3:// URL that the services can read.")],
+    preset: Annotated[
+        Preset, typer.Option(help="Recipes to start from: the paper's, or small ones for the toy models.")
+    ] = Preset.toy,
     seed: Annotated[int, typer.Option(min=0, help="All randomness of the run comes from it.")] = 0,
     base: Annotated[str, typer.Option(help="Base model; unset: the preset's.")] = "",
     clip: Annotated[str, typer.Option(help="CLIP; unset: the preset's.")] = "",
@@ -111,10 +117,16 @@ def start(
 
 
 @app.command("list")
-def list_runs(server: ServerOption = "", data: DataOption = DEFAULT_DATA) -> None:
-    """Runs, newest first."""
+def list_runs(as_json: JsonOption = False, server: ServerOption = "", data: DataOption = DEFAULT_DATA) -> None:
+    """List all runs, newest first."""
     with connect(server, data) as suti:
-        console.print(run_views.runs_table(list(suti.list_runs())))
+        runs = list(suti.list_runs())
+    if as_json:
+        print_json(runs)
+    elif runs:
+        console.print(run_views.runs_table(runs))
+    else:
+        console.print("No runs yet: `suti run start --crawl FILE` starts one.")
 
 
 @app.command()
@@ -125,10 +137,13 @@ def watch(run: RunId, server: ServerOption = "", data: DataOption = DEFAULT_DATA
 
 
 @app.command()
-def why(run: RunId, server: ServerOption = "", data: DataOption = DEFAULT_DATA) -> None:
+def why(run: RunId, as_json: JsonOption = False, server: ServerOption = "", data: DataOption = DEFAULT_DATA) -> None:
     """Say what each stage waits for."""
     with connect(server, data) as suti:
         answer = suti.explain_run(run)
+    if as_json:
+        print_json(answer)
+        return
     console.print(answer.headline, style="bold")
     console.print(run_views.explanation_table(answer))
 
@@ -146,10 +161,13 @@ def cancel(
 
 
 @app.command()
-def audit(run: RunId, server: ServerOption = "", data: DataOption = DEFAULT_DATA) -> None:
+def audit(run: RunId, as_json: JsonOption = False, server: ServerOption = "", data: DataOption = DEFAULT_DATA) -> None:
     """Count every item of a run: each must be in the next stage or dropped for a reason, exactly once."""
     with connect(server, data) as suti:
         answer = suti.audit_run(run)
+    if as_json:
+        print_json(answer)
+        raise typer.Exit(0 if answer.sound else 1)
     console.print(run_views.audit_table(answer))
     open_text = "everything is accounted for" if answer.complete else "some items are still open"
     console.print(f"sound: {open_text}" if answer.sound else "NOT SOUND: items are lost or doubled", style="bold")
@@ -159,11 +177,14 @@ def audit(run: RunId, server: ServerOption = "", data: DataOption = DEFAULT_DATA
 @app.command()
 def plan(
     *,
-    crawl: Annotated[str, typer.Option(help="WARC file, img2dataset folder, or URL.")],
-    preset: Annotated[Preset, typer.Option(help="Recipes to start from.")] = Preset.toy,
+    crawl: Annotated[str, typer.Option(help="WARC file, img2dataset folder, or s3:// URL that the services can read.")],
+    preset: Annotated[
+        Preset, typer.Option(help="Recipes to start from: the paper's, or small ones for the toy models.")
+    ] = Preset.toy,
     base: Annotated[str, typer.Option(help="Base model; unset: the preset's.")] = "",
     clip: Annotated[str, typer.Option(help="CLIP; unset: the preset's.")] = "",
     change: Set = None,
+    as_json: JsonOption = False,
     server: ServerOption = "",
     data: DataOption = DEFAULT_DATA,
 ) -> None:
@@ -171,6 +192,9 @@ def plan(
     wanted = order(crawl, preset=preset, seed=0, base=base, clip=clip, warmstart="", changes=change)
     with connect(server, data) as suti:
         answer = suti.plan_run(wanted)
+    if as_json:
+        print_json(answer)
+        return
     console.print(run_views.plan_table(answer))
     for warning in answer.warnings:
         console.print(f"! {warning}", style="yellow")
@@ -222,10 +246,13 @@ def replay(
 
 
 @app.command()
-def show(run: RunId, server: ServerOption = "", data: DataOption = DEFAULT_DATA) -> None:
-    """Show a run's stages, counts and outcome, and its frozen description as JSON."""
+def show(run: RunId, as_json: JsonOption = False, server: ServerOption = "", data: DataOption = DEFAULT_DATA) -> None:
+    """Show a run's stages, counts and outcome, and everything it was frozen with."""
     with connect(server, data) as suti:
         found = suti.get_run(run)
+    if as_json:
+        print_json(found)
+        return
     console.print(run_views.stages_table(found))
     table = Table.grid(padding=(0, 2))
     for name, value in run_views.outcome_rows(found):

@@ -4,15 +4,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from suti.cli.answers import JsonOption, answer_console, print_json
 from suti.cli.connection import DEFAULT_DATA, DataOption, ServerOption, connect
-from suti.client.inputs import demonstration
-from suti.core.errors import InvalidArgument
+from suti.cli.pictures import demonstrations, named
 
-app = typer.Typer(no_args_is_help=True, help="Register subjects by a few pictures of each.")
-console = Console()
+app = typer.Typer(no_args_is_help=True, help="Register what is to be drawn, by a few pictures of each.")
+console = answer_console()
 
 SubjectId = Annotated[str, typer.Argument(metavar="SUBJECT", help="The subject's id, as `suti subject list` shows it.")]
 
@@ -31,21 +30,27 @@ def add(
     data: DataOption = DEFAULT_DATA,
 ) -> None:
     """Register a subject and print its id."""
-    captions = _captions(pictures, caption or [])
-    shown = [demonstration(path, text) for path, text in zip(pictures, captions, strict=True)]
-    with connect(server, data) as suti:
+    shown = demonstrations(pictures, caption or ())
+    with named(pictures), connect(server, data) as suti:
         subject = suti.register_subject(shown, display_name=name)
     console.print(subject.subject_id)
 
 
 @app.command("list")
-def list_subjects(server: ServerOption = "", data: DataOption = DEFAULT_DATA) -> None:
+def list_subjects(as_json: JsonOption = False, server: ServerOption = "", data: DataOption = DEFAULT_DATA) -> None:
     """Show all subjects, newest first."""
-    table = Table("subject", "name", "pictures", "registered", box=None)
     with connect(server, data) as suti:
-        for one in suti.list_subjects():
-            made = one.create_time.ToDatetime().isoformat(" ", "minutes")
-            table.add_row(one.subject_id, one.display_name, str(len(one.demonstrations)), made)
+        subjects = list(suti.list_subjects())
+    if as_json:
+        print_json(subjects)
+        return
+    if not subjects:
+        console.print("No subjects yet: `suti subject add PICTURES` registers one.")
+        return
+    table = Table("subject", "name", "pictures", "registered", box=None)
+    for one in subjects:
+        made = one.create_time.ToDatetime().isoformat(" ", "minutes")
+        table.add_row(one.subject_id, one.display_name, str(len(one.demonstrations)), made)
     console.print(table)
 
 
@@ -72,13 +77,3 @@ def delete(subject: SubjectId, server: ServerOption = "", data: DataOption = DEF
     """Delete a subject with everything computed from it."""
     with connect(server, data) as suti:
         suti.delete_subject(subject)
-
-
-def _captions(pictures: list[Path], captions: list[str]) -> list[str]:
-    if not captions:
-        return [""] * len(pictures)
-    if len(captions) == 1:
-        return captions * len(pictures)
-    if len(captions) != len(pictures):
-        raise InvalidArgument("--caption", f"{len(captions)} for {len(pictures)} pictures: give one, or one for each")
-    return captions

@@ -18,7 +18,7 @@ from suti.local.machine import Machine, Row, State
 from suti.local.process import family_rss_bytes
 from suti.local.programs import MachineOptions
 
-app = typer.Typer(help="Start everything on this machine and show it live.")
+app = typer.Typer(help="Start all services on this machine and show them live.")
 
 _COLOUR = {State.SERVING: "green", State.STARTING: "yellow", State.CRASHED: "red", State.STOPPED: "dim"}
 _REFRESH_S = 0.5
@@ -28,7 +28,7 @@ _REFRESH_S = 0.5
 def up(  # noqa: PLR0917 - options, given by name
     data: Annotated[Path | None, typer.Option(help="Data folder. Unset: $SUTI_DATA, or ./suti-data.")] = None,
     only: Annotated[list[Service] | None, typer.Option(help="Only these services; may be given again.")] = None,
-    slots: Annotated[int, typer.Option(min=1, help="Experts' jobs at once.")] = 2,
+    slots: Annotated[int, typer.Option(min=1, help="Experts that are tuned at the same time.")] = 2,
     threads: Annotated[int, typer.Option(min=1, help="Torch threads of each process.")] = 1,
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
     otlp_endpoint: Annotated[str, typer.Option(help="OTLP collector for traces. Unset: files, for `suti trace`.")] = "",
@@ -43,6 +43,8 @@ def up(  # noqa: PLR0917 - options, given by name
         otlp_endpoint=otlp_endpoint,
     )
     console, stop = Console(), stop_on_signals()
+    if not console.is_terminal:
+        console.print(f"Starting NATS and {len(options.services)} services in {folder.path}.", soft_wrap=True)
     with folder.locked(), Machine(folder, options) as machine:
         began = time.monotonic()
         with Live(
@@ -50,7 +52,8 @@ def up(  # noqa: PLR0917 - options, given by name
         ) as live:
             machine.start(on_change=lambda: _show(live, machine, stop))
             console.print(
-                f"Ready after {time.monotonic() - began:.1f} s. Logs: {folder.logs}. Addresses: {folder.endpoints}"
+                f"Ready after {time.monotonic() - began:.1f} s. Logs: {folder.logs}. Addresses: {folder.endpoints}",
+                soft_wrap=True,
             )
             if machine.ended_leftovers:
                 console.print(f"Ended {len(machine.ended_leftovers)} processes that an earlier `suti up` left behind.")
