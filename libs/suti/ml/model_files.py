@@ -10,7 +10,8 @@ from pathlib import Path
 
 from suti.core.errors import BadConfiguration, PermanentError
 
-SAFE_SUFFIXES = frozenset({".safetensors", ".json", ".txt"})
+# All that loaders read: weights, configurations, vocabularies (sentencepiece: .model), templates of chats.
+SAFE_SUFFIXES = frozenset({".safetensors", ".json", ".txt", ".model", ".jinja"})
 # Advice about a model, found after it was made: how to draw with it, what its similarities mean.
 KEPT_BESIDE = frozenset({"sampling.json", "thresholds.json"})
 PICKLE_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
@@ -71,7 +72,7 @@ def resolve(name: str, search: Iterable[Path]) -> Path:
 
 
 def folder_digest(folder: Path) -> str:
-    """SHA-256 (hex) over a model folder's safetensors, json and txt files: sorted relative names, and contents.
+    """SHA-256 (hex) over the files of a model folder that loaders read (SAFE_SUFFIXES): sorted relative names, and contents.
 
     Other files (a README, a picture, what is only kept beside a model) change nothing. Names and contents are
     length-prefixed, so that no two folders can hash alike by moving a byte from one to the other.

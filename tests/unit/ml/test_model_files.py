@@ -40,6 +40,18 @@ def test_the_digest_is_the_one_worked_out_by_hand(tmp_path: Path) -> None:
     assert folder_digest(tmp_path) == by_hand.hexdigest()
 
 
+@pytest.mark.parametrize("name", ["tokenizer/spiece.model", "tokenizer/merges.txt", "chat_template.jinja"])
+def test_another_vocabulary_or_template_is_another_model(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(b"one")
+    before = folder_digest(tmp_path)
+
+    file.write_bytes(b"two")
+
+    assert folder_digest(tmp_path) != before
+
+
 def test_a_folder_with_pickles_alone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelInvalid):
         refuse_pickles(tmp_path)

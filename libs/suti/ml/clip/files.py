@@ -19,12 +19,20 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from suti.ml.model_files import ModelInvalid, ModelMissing, ModelUnsafe, file_digest, folder_digest, refuse_pickles
+from suti.ml.model_files import (
+    SAFE_SUFFIXES,
+    ModelInvalid,
+    ModelMissing,
+    ModelUnsafe,
+    file_digest,
+    folder_digest,
+    refuse_pickles,
+)
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
 _HUB_PREFIX = "hf-hub:"
-_HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
+_HUB_FILES = [f"*{suffix}" for suffix in sorted(SAFE_SUFFIXES)]
 _PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
 _UNUSED = frozenset({"text.transformer.embeddings.position_ids"})  # older transformers saved it
 

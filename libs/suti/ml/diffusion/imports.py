@@ -13,11 +13,11 @@ import torch
 from suti.core.errors import PermanentError
 from suti.ml.diffusion.base import Base, load_base
 from suti.ml.diffusion.schedule import NoiseSchedule
-from suti.ml.model_files import PICKLE_SUFFIXES, ModelInvalid, ModelMissing, ModelUnsafe, folder_digest
+from suti.ml.model_files import PICKLE_SUFFIXES, SAFE_SUFFIXES, ModelInvalid, ModelMissing, ModelUnsafe, folder_digest
 
 CARD = "suti.json"
 _PARTS = ("unet", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler")
-_SMALL = frozenset({".json", ".txt", ".model"})  # configuration and vocabularies
+_SMALL = SAFE_SUFFIXES - {".safetensors"}  # configuration and vocabularies
 _SHARD = r"(-\d+-of-\d+)?"
 _PLAIN = re.compile(rf"(diffusion_pytorch_model|model){_SHARD}\.safetensors")
 _HALF = re.compile(rf"(diffusion_pytorch_model|model)(\.fp16{_SHARD}|{_SHARD}\.fp16)\.safetensors")
