@@ -14,7 +14,7 @@
   "envFrom" $jobs.envFrom
   "resources" (include "suti.quantities" $jobs.resources | fromYaml)
   "nodeSelector" (merge (deepCopy $jobs.nodeSelector) ($device.nodeSelector | default dict))
-  "tolerations" (concat $jobs.tolerations ($device.tolerations | default list))
+  "tolerations" (concat $jobs.tolerations ($device.tolerations | default list) | default list)
   "affinity" $jobs.affinity
   "topologySpreadConstraints" $jobs.topologySpreadConstraints
   "runAsUser" $root.Values.runAsUser "runAsGroup" $root.Values.runAsUser "fsGroup" $root.Values.runAsUser
