@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 
 from suti.core import keys
@@ -18,6 +19,7 @@ from suti.stages.run_spec import RunSpec, load_run_spec
 from suti.stages.shards import Ending, Wanted, next_tickets
 
 _SETTLE_S = 0.05  # announcements come in bursts; one look serves them all
+_WAITING_S = 30.0  # launchers say again every few seconds what their jobs wait for
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +39,13 @@ class Controller:
         self._issued: dict[ShardTicket, float] = {}
         self._rung = asyncio.Event()
         self.progress: dict[tuple[str, str, int], float] = {}  # open work, by announcements alone
+        self._waiting: dict[tuple[str, str, int], tuple[float, str]] = {}  # what shards' jobs wait for, and since when
+
+    @property
+    def waiting(self) -> Mapping[tuple[str, str, int], str]:
+        """What the jobs of shards wait for, as their launchers said not long ago."""
+        now = time.monotonic()
+        return {key: why for key, (at, why) in self._waiting.items() if why and now - at < _WAITING_S}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop` is set. What cannot be done now (store or bus away) is tried again at the next look."""
@@ -123,6 +132,8 @@ class Controller:
             del self._issued[ticket]
         for key in [key for key in self.progress if key[0] == run_id]:
             del self.progress[key]
+        for key in [key for key in self._waiting if key[0] == run_id]:
+            del self._waiting[key]
 
     async def _wait(self, stop: asyncio.Event) -> None:
         waits = [asyncio.create_task(event.wait()) for event in (stop, self._rung)]
@@ -145,11 +156,14 @@ class Controller:
             await asyncio.sleep(self._reconcile_s)
 
     def _hear(self, event: Event) -> None:
-        if event.name != "progress":
+        if event.name not in ("progress", "waiting"):
             self._rung.set()
-            return
         try:
             key = (str(event.fields["run_id"]), str(event.fields["stage"]), int(event.fields["shard"]))
+            if event.name == "waiting" and key[0] in self._specs:
+                self._waiting[key] = (time.monotonic(), str(event.fields["why"]))
+            if event.name != "progress":
+                return
             done, total = float(event.fields["done"]), float(event.fields["total"])
         except (KeyError, TypeError, ValueError):
             return

@@ -1,5 +1,6 @@
 """Why a run is where it is: what each stage waits for, in words."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from suti.api.pipeline.v1 import pipeline_pb2 as pb
@@ -11,6 +12,7 @@ from suti.stages.shards import RunState
 from suti_pipeline import convert
 
 _MOST = 100
+_MOST_WAITS = 3
 # Which service takes a stage's tickets.
 SERVICE: Mapping[Stage, str] = {
     Stage.GROUPING: "clustering",
@@ -24,19 +26,43 @@ SERVICE: Mapping[Stage, str] = {
 _HOLDS_UP = (pb.WAIT_REASON_NO_WORKER, pb.WAIT_REASON_DEAD_LETTERS, pb.WAIT_REASON_QUEUE, pb.WAIT_REASON_AT_WORK)
 
 
-def explain(view: RunView, queues: Mapping[Stage, QueueState], letters: Sequence[DeadLetter]) -> pb.ExplainRunResponse:
-    """What each stage of the run waits for, and the one that holds it up. `letters` are the run's."""
+def explain(
+    view: RunView,
+    queues: Mapping[Stage, QueueState],
+    letters: Sequence[DeadLetter],
+    *,
+    waiting: Mapping[tuple[str, str, int], str] | None = None,
+) -> pb.ExplainRunResponse:
+    """What each stage of the run waits for, and the one that holds it up.
+
+    Args:
+        view: The run.
+        queues: The stages' tickets.
+        letters: The run's dead letters.
+        waiting: What jobs wait for, by run, stage and shard, as their launchers said last.
+    """
     stages = [
-        _stage(view, stage, queues.get(stage.stage, QueueState(waiting=0, working=0)), letters) for stage in view.stages
+        _stage(view, stage, queues.get(stage.stage, QueueState(waiting=0, working=0)), letters, waiting or {})
+        for stage in view.stages
     ]
     return pb.ExplainRunResponse(
         state=convert.state_to_proto(view.state), headline=_headline(view, stages), stages=stages
     )
 
 
-def _stage(view: RunView, stage: StageView, queue: QueueState, letters: Sequence[DeadLetter]) -> pb.StageExplanation:
+def _stage(
+    view: RunView,
+    stage: StageView,
+    queue: QueueState,
+    letters: Sequence[DeadLetter],
+    waiting: Mapping[tuple[str, str, int], str],
+) -> pb.StageExplanation:
     own = [letter.letter_id for letter in letters if letter.stage == stage.stage]
     reason, message = _reason(view, stage, queue, own)
+    if reason == pb.WAIT_REASON_AT_WORK:
+        message += _jobs_wait(
+            [waiting.get((view.spec.run_id, stage.stage, shard), "") for shard in sorted(stage.survey.open)]
+        )
     return pb.StageExplanation(
         stage=convert.stage_to_proto(stage.stage),
         state=pb.StageState.Value(f"STAGE_STATE_{stage.state.value}"),
@@ -83,6 +109,12 @@ def _open(stage: StageView, queue: QueueState, done: str) -> "tuple[pb.WaitReaso
             f"{queue.waiting} tickets wait and no worker is connected: start suti_{service}; {done}",
         )
     return pb.WAIT_REASON_QUEUE, f"{queue.waiting} tickets are about to be taken by suti_{service}; {done}"
+
+
+def _jobs_wait(words: Sequence[str]) -> str:
+    """What jobs wait for, the commonest first; empty if none does."""
+    told = Counter(filter(None, words))
+    return "".join(f"; {count} of its jobs: {why}" for why, count in told.most_common(_MOST_WAITS))
 
 
 def _headline(view: RunView, stages: Sequence[pb.StageExplanation]) -> str:

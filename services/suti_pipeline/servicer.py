@@ -149,7 +149,7 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
         queues = {stage: await self._bus.queue_state(stage) for stage in Stage}
         letters = await asyncio.to_thread(self._letters.list, run_id=request.run_id)
         view = await self._view(request.run_id)
-        return explain(view, queues, letters)
+        return explain(view, queues, letters, waiting=self._controller.waiting)
 
     async def AuditRun(self, request: pb.AuditRunRequest, context: Context) -> pb.AuditRunResponse:
         """Count every item of a run."""

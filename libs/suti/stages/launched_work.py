@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from suti.core.errors import BadConfiguration, ExitCode, PermanentError, RetryableError, SutiError
@@ -19,6 +22,7 @@ from suti.stages.shard_work import Teller, guarded, run_is_over
 RUN_ID, SHARD = "SUTI_RUN_ID", "SUTI_SHARD"  # in a job's environment, for a shard of a run
 
 _LOOK_S = 0.25
+_WHY_S = 5.0  # between two looks at what a job waits for
 
 _log = logging.getLogger(__name__)
 
@@ -93,12 +97,15 @@ class LaunchedWork:
                 await self._ended(name, ticket, lease)
             finally:
                 await self._cancel_if_over(name, ticket)
-            return await asyncio.to_thread(ledger.get, ticket.stage, ticket.shard)
+            commit = await asyncio.to_thread(ledger.get, ticket.stage, ticket.shard)
+            await self._release(name)
+            return commit
 
         await guarded(ticket, lease, bus=self._bus, store=self._store, work=work)
 
     async def _ended(self, name: str, ticket: ShardTicket, lease: Lease) -> None:
         tell = Teller(self._bus, ticket, asyncio.get_running_loop())
+        asked_at, why = -math.inf, ""
         while True:
             status = await self._jobs.status(name)
             if status is None:
@@ -110,7 +117,29 @@ class LaunchedWork:
                 raise Preempted(f"job {name}")
             for progress in (await self._jobs.progress(name)).values():
                 tell(progress.done, progress.total, progress.note)
+            if time.monotonic() - asked_at > _WHY_S:
+                asked_at, before = time.monotonic(), why
+                why = await self._tell_why(name, ticket, before)
             await asyncio.sleep(_LOOK_S)
+
+    async def _tell_why(self, name: str, ticket: ShardTicket, before: str) -> str:
+        """Announces what the job waits for, and once that it waits no more; repeated, for who came later."""
+        with suppress(SutiError):
+            why = await self._jobs.waits_for(name)
+            if why and why != before:
+                _log.info("job %s: %s", name, why)
+            if why or before:
+                await self._bus.announce(
+                    "waiting", run_id=ticket.run_id, stage=ticket.stage, shard=ticket.shard, why=why
+                )
+            return why
+        return before
+
+    async def _release(self, name: str) -> None:
+        try:
+            await self._jobs.release(name)
+        except SutiError as error:  # it stays a little longer: its run is not held up by that
+            _log.warning("could not release job %s: %s", name, error)
 
     async def _cancel_if_over(self, name: str, ticket: ShardTicket) -> None:
         try:

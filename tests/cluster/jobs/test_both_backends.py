@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from suti.infra.jobs.port import JobNameTaken, JobsBackend, JobState
+from suti.infra.jobs.port import JobNameTaken, JobsBackend, JobState, JobStatus
 from tests.cluster.jobs.conftest import Backend
 
 pytestmark = pytest.mark.timeout(300)
@@ -128,7 +128,10 @@ async def test_cancel_asks_first_and_kills_what_does_not_listen(backend: Backend
     polite = "trap 'echo bye; exit 143' TERM; while :; do sleep 0.05; done"
     deaf = "trap '' TERM; while :; do sleep 0.05; done"
     await jobs.start(backend.shell(f"if [ $SUTI_JOB_INDEX = 0 ]; then {polite}; else {deaf}; fi", indexes=(0, 1)))
-    running = lambda status: all(one.state is JobState.RUNNING for one in status.indexes.values())  # noqa: E731
+
+    def running(status: JobStatus) -> bool:
+        return all(one.state is JobState.RUNNING for one in status.indexes.values())
+
     await backend.until(jobs, "job", running)
 
     await jobs.cancel("job")
