@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from pydantic_settings import SettingsConfigDict
 
 from suti.infra.settings import ServiceSettings
@@ -32,5 +32,8 @@ class GenerationSettings(ServiceSettings):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     screen: str = Field(
         default="", description="package.module:function that looks at pictures before they go out; off."
+    )
+    promoted_look_s: PositiveFloat = Field(
+        default=5.0, description="Between two looks which model is promoted; a new one is loaded ahead of requests."
     )
     batch_deadline_s: float = Field(default=600.0, gt=0, description="For each request of a batch.")

@@ -1,8 +1,5 @@
 """What the service is made of."""
 
-import asyncio
-from contextlib import suppress
-
 import torch
 
 from suti.api.generation.v1 import generation_pb2, generation_pb2_grpc
@@ -12,10 +9,12 @@ from suti.infra.store import Store
 from suti.stages.generation.contexts import ContextShelf
 from suti.stages.generation.painter import Painter
 from suti.stages.generation.shelf import ModelShelf
-from suti.stages.generation.studio import Studio, load_screen
+from suti.stages.generation.studio import Studio
 from suti.stages.generation.subjects import SubjectShelf
-from suti.stages.model_catalogue import ModelCatalogue, UnknownModel
+from suti.stages.model_catalogue import ModelCatalogue
+from suti.stages.screens import load_screen
 from suti_generation.batches import STAGE, Batches
+from suti_generation.promoted import PromotedModel
 from suti_generation.servicer import Artist, GenerationServicer
 from suti_generation.settings import GenerationSettings
 from suti_generation.worker import BatchWorker
@@ -54,15 +53,12 @@ def wire(settings: GenerationSettings, bus: Bus) -> Service:
     server.add_operations(batches)
     work = BatchWorker(batches, artist, deadline_s=settings.batch_deadline_s, max_deliveries=settings.max_deliveries)
 
-    async def load_promoted() -> None:
-        with suppress(UnknownModel):  # none is promoted yet; models that requests name load when they are named
-            await asyncio.to_thread(lambda: shelf.load(shelf.find("")))
-
+    promoted = PromotedModel(shelf, server, every_s=settings.promoted_look_s)
     return Service(
         server,
         workers=[settings.make_worker(bus, store, stage=STAGE, handle=work.handle, concurrency=2)],
-        tasks=[painter.run, batches.keep_going],
-        prepare=load_promoted,
+        tasks=[painter.run, batches.keep_going, promoted.run],
+        get_ready=promoted.look,
     )
 
 

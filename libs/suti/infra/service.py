@@ -26,6 +26,7 @@ class Service:
     workers: Sequence[Worker] = ()
     tasks: Sequence[Callable[[asyncio.Event], Coroutine[Any, Any, None]]] = ()
     prepare: Callable[[], Awaitable[object]] | None = None  # once it listens; then health says that models are served
+    get_ready: Callable[[], Awaitable[object]] | None = None  # instead: says itself what health says of models
     close: Callable[[], Awaitable[None]] | None = None
 
 
@@ -56,6 +57,9 @@ async def _run[Settings: ServiceSettings](
 
             async def get_ready() -> None:
                 await service.server.set_serving(MODEL, serving=False)
+                if service.get_ready is not None:
+                    await service.get_ready()
+                    return
                 if service.prepare is not None:
                     await service.prepare()
                 await service.server.set_serving(MODEL, serving=True)

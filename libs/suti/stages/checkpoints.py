@@ -11,7 +11,7 @@ from ulid import ULID
 from suti.core import keys
 from suti.core.errors import NotFound
 from suti.core.records import ExampleRow, PictureRow, Stage
-from suti.infra.ledger import Commit, Ledger
+from suti.infra.ledger import Commit, Ledger, PartCorrupt
 from suti.infra.store import ObjectMissing, Store
 from suti.infra.tombstones import Tombstones, load_tombstones
 from suti.stages.lineage import ShardRows
@@ -80,8 +80,18 @@ class Checkpoints:
         raise NotFound("checkpoint", checkpoint_id[:80], remedy="see ListCheckpoints for those that there are")
 
     def promote(self, checkpoint_id: str, *, by: str) -> FinishedApprentice:
-        """Make it the default from now on; what was before stays in the history. Raises NotFound."""
+        """Make it the default from now on; what was before stays in the history.
+
+        Raises:
+            NotFound: there is no such checkpoint.
+            ObjectMissing, PartCorrupt: a file of it is gone or cut short, so that nobody could draw with it.
+        """
         chosen = self.find(checkpoint_id)
+        for part in chosen.commit.parts:
+            if self._store.size(part.key) != part.size_bytes:
+                raise PartCorrupt(
+                    f"part {part.key!r} has another size than its commit says: promote another, or train anew"
+                )
         record = {
             "run_id": chosen.spec.run_id,
             "checkpoint_id": checkpoint_id,
