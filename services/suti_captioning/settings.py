@@ -17,4 +17,7 @@ class CaptioningSettings(ServiceSettings):
     keep_models: PositiveInt = Field(default=2, description="Runs' models held in memory; the oldest leave first.")
     preset: Literal["paper", "toy"] = Field(default="toy", description="Whose recipe calls outside of runs begin with.")
     clip: str = Field(default="clip", description="The CLIP of calls outside of runs that name none.")
+    screen: str = Field(
+        default="", description="package.module:object that refuses pictures and prompts before they are learnt; off."
+    )
     endpoint_key: SecretStr | None = Field(default=None, description="Key of the endpoints that recipes name.")

@@ -7,6 +7,7 @@ from suti.infra.service import Service
 from suti.stages.installed_torch import set_torch_threads
 from suti.stages.model_cache import ModelCache
 from suti.stages.model_catalogue import ModelCatalogue
+from suti.stages.screens import load_screen
 from suti_captioning.servicer import CaptioningServicer
 from suti_captioning.settings import CaptioningSettings
 from suti_captioning.worker import captioning_work
@@ -25,5 +26,5 @@ def wire(settings: CaptioningSettings, bus: Bus) -> Service:
         CaptioningServicer(store, models, catalogue, preset=settings.preset, clip=settings.clip),
         captioning_pb2.DESCRIPTOR.services_by_name["CaptioningService"].full_name,
     )
-    work = captioning_work(bus, store, models)
+    work = captioning_work(bus, store, models, screen=load_screen(settings.screen))
     return Service(server, workers=[settings.make_worker(bus, store, stage=Stage.CAPTIONING, handle=work.handle)])

@@ -72,7 +72,7 @@ def resolve(name: str, search: Iterable[Path]) -> Path:
 
 
 def folder_digest(folder: Path) -> str:
-    """SHA-256 (hex) over the files of a model folder that loaders read (SAFE_SUFFIXES): sorted relative names, and contents.
+    """SHA-256 (hex) over the files in a model folder that loaders read: sorted relative names, and contents.
 
     Other files (a README, a picture, what is only kept beside a model) change nothing. Names and contents are
     length-prefixed, so that no two folders can hash alike by moving a byte from one to the other.

@@ -1,36 +1,16 @@
 """From what a caller wants to pictures: model, subject, way of drawing, drawing, and a last look before they go out."""
 
 import asyncio
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
-from PIL import Image
-
-from suti.core.errors import BadConfiguration, PermanentError
 from suti.core.seeds import derive_seed
 from suti.stages.generation.entries import ModelEntry
 from suti.stages.generation.order import DrawOrder, SubjectNotSupported, SubjectRequired
 from suti.stages.generation.painter import DrawnSubject, Painted, Painter, PaintOrder, Told
 from suti.stages.generation.shelf import ModelShelf
 from suti.stages.generation.subjects import Demonstration, SubjectShelf, digest_of
-
-# Looks at the prompt and what was drawn for it, and says for each picture whether it may go out.
-Screen = Callable[[str, Sequence[Image.Image]], Sequence[bool]]
-
-
-class PicturesScreened(PermanentError):
-    """The operator's screen holds a picture back."""
-
-    reason: ClassVar[str] = "PICTURES_SCREENED"
-    grpc_code = "PERMISSION_DENIED"
-
-
-class ScreenMissing(BadConfiguration):
-    """The screen that the settings name cannot be loaded."""
-
-    reason: ClassVar[str] = "SCREEN_MISSING"
+from suti.stages.screens import Screen, pass_screen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +48,7 @@ class Studio:
         Raises:
             InvalidArgument: a subclass that names what is out of its range.
             UnknownModel, SubjectMissing, SubjectNotSupported, SubjectRequired: what it names is not there or unfit.
-            Overloaded, DeadlinePassed, DrawingDiverged, PicturesScreened: as their texts say.
+            Overloaded, DeadlinePassed, DrawingDiverged, PicturesScreened, ScreenIncomplete: as their texts say.
         """
         order.check()
         model = await asyncio.to_thread(self._shelf.find, order.model)
@@ -95,8 +75,8 @@ class Studio:
             deadline_s=deadline_s,
             tell=tell,
         )
-        if self._screen is not None and not all(await asyncio.to_thread(self._screen, order.prompt, painted.pictures)):
-            raise PicturesScreened("the operator's screen holds these pictures back: ask for something else")
+        if self._screen is not None:
+            await asyncio.to_thread(pass_screen, self._screen, order.prompt, painted.pictures)
         return Drawn(model=model, seeds=seeds, subject_digest=subject.digest if subject else "", painted=painted)
 
     def _subject(self, subject_id: str, demonstrations: tuple[Demonstration, ...]) -> DrawnSubject:
@@ -111,14 +91,3 @@ class Studio:
             count=len(subject.captions),
             subject_id=subject.subject_id,
         )
-
-
-def load_screen(name: str) -> Screen | None:
-    """The function at `package.module:function`, None for no name. Raises ScreenMissing."""
-    if not name:
-        return None
-    module, _, function = name.partition(":")
-    try:
-        return getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ScreenMissing(f"screen {name!r}: {error}; name an importable package.module:function") from error
