@@ -4,7 +4,6 @@ The table needs a column that says on which page a picture stood (`page_url`): r
 `--save_additional_columns '["page_url"]'`. Output in Parquet, with the pictures' bytes in a column, is read too.
 """
 
-import io
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
@@ -26,7 +25,10 @@ _TEXT_COLUMNS = ("caption", "TEXT", "text", "alt", "alt_text")
 _LICENCE_COLUMNS = ("license", "licence", "LICENSE")
 _BYTES_COLUMNS = ("jpg", "png", "webp", "jpeg")
 _PICTURE_SUFFIXES = frozenset(f".{name}" for name in _BYTES_COLUMNS)
-_MAX_TABLE_BYTES = 2_000_000_000
+_NEEDED = (*PAGE_COLUMNS, *_URL_COLUMNS, *_TEXT_COLUMNS, *_LICENCE_COLUMNS, "key", "status", "error_message")
+_MAX_ROWS = 1_000_000  # img2dataset writes ten thousand; a few bytes of Parquet can say billions
+_BATCH_ROWS = 64  # rows with pictures held in memory at once
+_BUFFER_BYTES = 1 << 20
 
 type Row = Mapping[str, Any]
 
@@ -38,28 +40,46 @@ def read_shard(
 
     `tar` is None where there is none beside the table. `name` is the table's, for records of what cannot be read.
     """
+    urls: dict[str, Row] = {}  # by the name of the picture's file in the tar
     try:
-        rows = _rows(table.read(_MAX_TABLE_BYTES))
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        file = pq.ParquetFile(cast("Any", _Open(table)), buffer_size=_BUFFER_BYTES)
+        columns = frozenset(file.schema_arrow.names)
+        if file.metadata.num_rows > _MAX_ROWS:
+            yield _damage(name, f"{file.metadata.num_rows} rows: write shards of {_MAX_ROWS} rows at most")
+            return
+        if file.metadata.num_rows and not columns.intersection(PAGE_COLUMNS):
+            yield _damage(name, "no column page_url: run img2dataset with --save_additional_columns '[\"page_url\"]'")
+            return
+        inline = next((column for column in _BYTES_COLUMNS if column in columns), None)
+        for row in _rows(file, [column for column in (*_NEEDED, *([inline] if inline else [])) if column in columns]):
+            yield _pair(row, recipe)
+            if inline is None:
+                urls[str(row.get("key"))] = {column: row[column] for column in _URL_COLUMNS if column in columns}
+            elif row[inline] is not None:
+                yield _picture(row, bytes(row[inline]), recipe)
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         yield _damage(name, f"no readable table: {error}")
         return
-    columns: set[str] = set(rows[0]) if rows else set()
-    if rows and not columns.intersection(PAGE_COLUMNS):
-        yield _damage(name, "no column page_url: run img2dataset with --save_additional_columns '[\"page_url\"]'")
-        return
-    for row in rows:
-        yield _pair(row, recipe)
-    inline = next((column for column in _BYTES_COLUMNS if column in columns), None)
-    if inline is not None:
-        for row in rows:
-            if row[inline] is not None:
-                yield _picture(row, bytes(row[inline]), recipe)
-    elif tar is not None:
-        yield from _tar_pictures(tar, {str(row.get("key")): row for row in rows}, name, recipe)
+    if inline is None and tar is not None:
+        yield from _tar_pictures(tar, urls, name, recipe)
 
 
-def _rows(data: bytes) -> Sequence[Row]:
-    return cast("list[Row]", pq.read_table(io.BytesIO(data)).to_pylist())
+class _Open:
+    """A source as pyarrow wants a file: with an end, a place and an attribute that says that it is open."""
+
+    closed = False
+
+    def __init__(self, source: ByteSource) -> None:
+        self._source = cast("Any", source)
+        self.read, self.tell, self.seek = self._source.read, self._source.tell, self._source.seek
+
+    def close(self) -> None:
+        """Whoever opened the source closes it."""
+
+
+def _rows(file: pq.ParquetFile, columns: list[str]) -> Iterator[Row]:
+    for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=columns, use_threads=False):
+        yield from cast("list[Row]", batch.to_pylist())
 
 
 def _tar_pictures(tar: ByteSource, rows: Mapping[str, Row], name: str, recipe: GroupingRecipe) -> Iterator[CrawlRecord]:
@@ -74,7 +94,7 @@ def _tar_pictures(tar: ByteSource, rows: Mapping[str, Row], name: str, recipe: G
                 file = members.extractfile(member)
                 if file is not None:
                     yield _picture(row, file.read(limit + 1), recipe)
-    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+    except (tarfile.TarError, OSError, EOFError, ValueError, RecursionError) as error:  # headers may nest without end
         yield _damage(name, f"its tar is damaged or cut short: {error}")
 
 

@@ -1,4 +1,5 @@
 import io
+import random
 import tarfile
 from typing import Any
 
@@ -93,3 +94,42 @@ def test_a_tar_that_is_cut_short_keeps_what_came_before() -> None:
 
     assert png(1) in [record.source for record in records]
     assert records[-1].reason == "CRAWL_RECORD_CORRUPT"
+
+
+def test_headers_that_nest_without_end_are_one_damage() -> None:
+    long_name = tarfile.TarInfo("././@LongLink")
+    long_name.type, long_name.size = tarfile.GNUTYPE_LONGNAME, 2
+    header = long_name.tobuf(tarfile.GNU_FORMAT) + b"a\0".ljust(tarfile.BLOCKSIZE, b"\0")
+
+    records = _read(_table(ROWS, page_url=PAGES), header * 5_000)
+
+    assert [record.reason for record in records if record.kind is RecordKind.RECORD] == ["CRAWL_RECORD_CORRUPT"]
+    assert len(records) == len(ROWS) + 1
+
+
+def test_a_column_that_nobody_asked_for_is_not_read() -> None:
+    noise = [random.Random(seed).randbytes(500_000) for seed in range(3)]
+    table = _table(ROWS, page_url=PAGES, exif=noise).getvalue()
+
+    class Counted(io.BytesIO):
+        seen = 0
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            data = super().read(size)
+            Counted.seen += len(data)
+            return data
+
+    records = list(read_shard(Counted(table), None, name="00000.parquet", recipe=GroupingRecipe()))
+
+    assert [record.kind for record in records] == [RecordKind.PAIR] * 3
+    assert Counted.seen < 200_000
+
+
+def test_a_small_file_that_says_it_has_a_billion_rows_is_one_damage() -> None:
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"page_url": pa.nulls(1_000_001, pa.string()), "url": pa.nulls(1_000_001)}), buffer)
+
+    records = _read(io.BytesIO(buffer.getvalue()), None)
+
+    assert [record.reason for record in records] == ["CRAWL_RECORD_CORRUPT"]
+    assert "1000000 rows at most" in records[0].detail
