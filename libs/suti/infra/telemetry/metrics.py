@@ -13,6 +13,9 @@ _jobs = _meter.create_counter("suti.jobs.attempts", unit="{attempt}", descriptio
 _items = _meter.create_counter("suti.items", unit="{item}", description="What stages took in, put out and dropped")
 _shards = _meter.create_histogram("suti.shard.duration", unit="s", description="How long a shard took, committed")
 _pictures = _meter.create_counter("suti.pictures", unit="{picture}", description="Pictures drawn or scored")
+_waiting = _meter.create_up_down_counter(
+    "suti.requests.waiting", unit="{request}", description="Requests that wait for their pictures, drawing included"
+)
 
 
 def record_ticket(*, stage: str, outcome: str, seconds: float) -> None:
@@ -54,3 +57,8 @@ def record_shard(*, stage: str, seconds: float, items_in: int, items_out: int, d
 def count_pictures(count: int, *, service: str, kind: str) -> None:
     """Pictures were `drawn`, `scored` or `captioned`."""
     _pictures.add(count, {"service": service, "suti.kind": kind})
+
+
+def count_waiting(change: int) -> None:
+    """So many requests more (or, negative, fewer) wait for their pictures."""
+    _waiting.add(change)

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from suti.core.errors import PermanentError, RetryableError
+from suti.infra.telemetry.metrics import count_waiting
 from suti.ml.diffusion.latents import picture_to_tensor, tensor_to_picture, to_model_space, to_pictures
 from suti.ml.diffusion.recipe import SamplingRecipe
 from suti.ml.subject.attention import SubjectContext
@@ -166,6 +167,7 @@ class Painter:
         loop = asyncio.get_running_loop()
         job = _Job(order, tell, deadline=time.monotonic() + deadline_s, done=loop.create_future())
         self._waiting.append(job)
+        count_waiting(1)
         tell(Queued(len(self._waiting) - 1))
         self._came.set()
         try:
@@ -175,6 +177,7 @@ class Painter:
                 f"not done within {deadline_s:.1f} s: allow more time, or ask for fewer pictures or steps"
             ) from None
         finally:
+            count_waiting(-1)
             job.unwanted.set()
             if job in self._waiting:
                 self._waiting.remove(job)

@@ -1,0 +1,74 @@
+"""Alerts and dashboard ask for metrics that there are, and every alert has its page."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.charts.rendering import COMPONENTS, ROOT, render
+
+_USED = re.compile(r"\b((?:suti|rpc|messaging)_[a-z_]+)\{([^}]*)\}")
+_EXPOSED = re.compile(r"^([a-z_]+)\{([^}]*)\}", re.MULTILINE)
+_FROM_THE_SCRAPE = {"namespace", "service", "pod", "job"}
+
+
+def _alerts() -> dict[str, dict[str, Any]]:
+    (rule,) = render("full").of("PrometheusRule").values()
+    return {alert["alert"]: alert for group in rule["spec"]["groups"] for alert in group["rules"]}
+
+
+def _expressions() -> list[str]:
+    (dashboard,) = render("full").of("ConfigMap")["dashboard"]["data"].values()
+    panels: list[dict[str, Any]] = json.loads(dashboard)["panels"]
+    asked = [str(target["expr"]) for panel in panels for target in panel["targets"]]
+    return asked + [str(alert["expr"]) for alert in _alerts().values()]
+
+
+@pytest.fixture(scope="module")
+def exposed() -> dict[str, set[str]]:
+    """Names of metrics as Prometheus reads them, with the names of their labels."""
+    script = Path(__file__).with_name("emit_metrics.py")
+    text = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True).stdout
+    return {name: set(re.findall(r"([a-z_]+)=", labels)) for name, labels in _EXPOSED.findall(text)}
+
+
+def test_alerts_and_dashboard_ask_for_metrics_that_there_are(exposed: dict[str, set[str]]) -> None:
+    used = [match for expression in _expressions() for match in _USED.findall(expression)]
+
+    assert len(used) >= 20
+    for name, labels in used:
+        assert name in exposed, name
+        assert set(re.findall(r"([a-z_]+)\s*[=!]", labels)) - _FROM_THE_SCRAPE <= exposed[name], name
+
+
+def test_the_hpa_goes_by_a_metric_that_there_is(exposed: dict[str, set[str]]) -> None:
+    metrics = render("autoscaled").of("HorizontalPodAutoscaler")["generation"]["spec"]["metrics"]
+
+    assert metrics[1]["pods"]["metric"]["name"] in exposed
+
+
+def test_every_alert_has_a_page_that_says_what_to_do() -> None:
+    pages = {path.stem for path in (ROOT / "docs" / "runbooks").glob("*.md")} - {"README"}
+
+    assert pages == set(_alerts())
+    for name, alert in _alerts().items():
+        text = (ROOT / "docs" / "runbooks" / f"{name}.md").read_text()
+        assert text.startswith(f"# {name}\n")
+        assert "## What to do" in text
+        assert alert["annotations"]["runbook_url"].endswith(f"/{name}.md")
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_prometheus_finds_every_service(name: str) -> None:
+    rendered = render("full")
+    monitor, service = rendered.of("ServiceMonitor")[name], rendered.of("Service")[name]
+
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert monitor["spec"]["endpoints"][0]["port"] in {port["name"] for port in service["spec"]["ports"]}
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    assert render("minimal").of("ServiceMonitor") == {}
+    assert render("minimal").of("PrometheusRule") == {}
