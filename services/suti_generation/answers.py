@@ -93,7 +93,7 @@ def _record(request: pb.GenerateRequest, answer: pb.GenerateResponse, drawn: Dra
         "subject_digest": drawn.subject_digest,
         "seed": answer.seed,
         "pixels_sha256": [picture.pixels_sha256 for picture in answer.pictures],
-        "created_by": request.created_by,
+        "created_by": request.created_by or "anonymous",
         "created_at": datetime.now(UTC).isoformat(),
     }
     return json.dumps(record, sort_keys=True, indent=1).encode()

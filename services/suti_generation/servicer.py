@@ -96,7 +96,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
         self, request: pb.RegisterSubjectRequest, body: str, demonstrations: Sequence[Demonstration]
     ) -> pb.Subject:
         subject = self._subjects.register(
-            demonstrations, display_name=request.display_name, created_by=request.created_by
+            demonstrations, display_name=request.display_name, created_by=request.created_by or "anonymous"
         )
         ours = convert.subject_to_proto(subject)
         standing = pb.Subject.FromString(

@@ -60,7 +60,7 @@ class DropRow:
 
     SCHEMA_VERSION: ClassVar[int] = 1
 
-    kind: str  # record | page | pair | picture | cluster | prompt | expert
+    kind: str  # record | page | pair | picture | cluster | prompt | expert | candidate
     id: str  # picture or cluster id where there is one, else the URL
     reason: str  # stable, upper case, listed in docs/errors.md
     score: float | None  # the number that decided, where one did

@@ -372,7 +372,7 @@ class PromoteCheckpointRequest(_message.Message):
     checkpoint_id: _builtins.str
     """The checkpoint. Required; 64 hex digits."""
     created_by: _builtins.str
-    """Who asks, for the record. Unset: the user of the token."""
+    """Who asks, for the record, as the caller says it; at most 200 characters. Unset: `anonymous`."""
     def __init__(
         self,
         *,

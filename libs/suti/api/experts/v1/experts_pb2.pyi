@@ -41,7 +41,7 @@ class TuneExpertRequest(_message.Message):
     seed: _builtins.int
     """Tuning and drawing come from it; in [0, 2^63). Unset: 0."""
     created_by: _builtins.str
-    """Who asks, for the record. Unset: the user of the token."""
+    """Who asks, for the record, as the caller says it; at most 200 characters. Unset: `anonymous`."""
     @_builtins.property
     def demonstrations(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Demonstration]:
         """1 to 10 demonstrations of one subject. All their pictures inline together: at most 15 MiB."""

@@ -82,7 +82,7 @@ class RegisterSubjectRequest(_message.Message):
     display_name: _builtins.str
     """A name for people; at most 200 characters. May be empty."""
     created_by: _builtins.str
-    """Who asks, for the record. Unset: the user of the token."""
+    """Who asks, for the record, as the caller says it; at most 200 characters. Unset: `anonymous`."""
     @_builtins.property
     def demonstrations(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Demonstration]:
         """1 to 10 demonstrations of one subject; 3 to 5 work best. All pictures together: at most 15 MiB."""
@@ -283,7 +283,7 @@ class GenerateRequest(_message.Message):
     preview_steps: _builtins.int
     """In streams: a preview at every so many steps. Unset: no previews."""
     created_by: _builtins.str
-    """Who asks, for the record. Unset: the user of the token."""
+    """Who asks, for the record, as the caller says it; at most 200 characters. Unset: `anonymous`."""
     @_builtins.property
     def inline(self) -> Global___Demonstrations:
         """Demonstrations for this request alone."""
@@ -550,7 +550,7 @@ class GenerateBatchRequest(_message.Message):
     request_id: _builtins.str
     """Makes the call safe to repeat. Required; UUID4."""
     created_by: _builtins.str
-    """Who asks, for the record. Unset: the user of the token."""
+    """Who asks, for the record, as the caller says it; at most 200 characters. Unset: `anonymous`."""
     @_builtins.property
     def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___GenerateRequest]:
         """1 to 1,000 requests, each with a request_id of its own. All together at most 15 MiB: use registered subjects."""

@@ -527,7 +527,7 @@ class CreateRunRequest(_message.Message):
     request_id: _builtins.str
     """Makes the call safe to repeat. Required; UUID4. The same id with another body is refused for 24 hours."""
     created_by: _builtins.str
-    """Who asks, for the record; at most 200 characters. Unset: the user of the token."""
+    """Who asks, for the record, as the caller says it; at most 200 characters. Unset: `anonymous`."""
     @_builtins.property
     def order(self) -> Global___RunOrder:
         """What is wanted. Required."""
@@ -1503,7 +1503,7 @@ class ReplayFilterRequest(_message.Message):
     min_copy_difference: _builtins.float
     """A candidate nearer to a demonstration in pixels than this is a copy, in [0, 1]. Unset: the parent's."""
     created_by: _builtins.str
-    """Who asks, for the record. Unset: the user of the token."""
+    """Who asks, for the record, as the caller says it; at most 200 characters. Unset: `anonymous`."""
     @_builtins.property
     def apprentice_overrides(self) -> _struct_pb2.Struct:
         """Merged into the parent's apprentice recipe, e.g. {"steps": 2000}. Unset: the parent's recipe."""

@@ -172,11 +172,11 @@ class Picture(_message.Message):
     CONTENT_FIELD_NUMBER: _builtins.int
     STORE_KEY_FIELD_NUMBER: _builtins.int
     content: _builtins.bytes
-    """A PNG, JPEG or WebP file, inline; at most 8 MiB, at most 50 million pixels. Turned upright by its EXIF tag;
+    """A PNG, JPEG, WebP, GIF or BMP file, inline; at most 8 MiB, at most 50 million pixels. Turned upright by its EXIF tag;
     of several frames the first counts.
     """
     store_key: _builtins.str
-    """Key of a PNG in the store that the service works on, e.g. `runs/01H.../experts/000003/parts/...`."""
+    """Key of a PNG in the store that the service works on, as an earlier answer named it, e.g. `drawn/...`."""
     def __init__(
         self,
         *,
@@ -358,11 +358,11 @@ class Drop(_message.Message):
     DETAIL_FIELD_NUMBER: _builtins.int
     PAGE_URL_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """What was dropped: `page`, `pair`, `picture`, `cluster`, `prompt` or `expert`."""
+    """What was dropped: `record`, `page`, `pair`, `picture`, `cluster`, `prompt`, `expert` or `candidate`."""
     id: _builtins.str
     """The id of the picture or cluster where there is one, else its URL."""
     reason: _builtins.str
-    """Stable, upper case, listed in docs/errors.md, e.g. `TOO_FEW_PICTURES`."""
+    """Stable, upper case, listed in docs/errors.md, e.g. `PAGE_TOO_FEW_PICTURES`."""
     score: _builtins.float
     """The number that decided. Unset where no number did."""
     detail: _builtins.str
