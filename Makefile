@@ -9,7 +9,7 @@ READY := .venv/.ready
 OUT ?= out
 
 # glibc gives large blocks back to the system at once and takes them anew, page fault by page fault: training on the
-# processor is 1.3 to 3 times as fast when it keeps them.
+# processor is faster when it keeps them.
 export MALLOC_MMAP_THRESHOLD_ ?= 1073741824
 export MALLOC_TRIM_THRESHOLD_ ?= 8589934592
 export MALLOC_TOP_PAD_ ?= 268435456
@@ -40,7 +40,7 @@ doctor: $(READY) ## Says what is missing on this machine and how to get it
 	$(BIN)/suti doctor
 
 .PHONY: test
-test: $(READY) servers ## The everyday tests; ARGS="-k filter" chooses, SUTI_REQUIRE=all turns skips into failures
+test: $(READY) servers chart-tools ## The everyday tests; ARGS="-k filter" chooses, SUTI_REQUIRE=all turns skips into failures
 	$(BIN)/pytest tests --ignore=tests/faults --ignore=tests/cluster $(ARGS)
 
 .PHONY: test-faults
@@ -79,6 +79,24 @@ toy-models: $(READY) ## Trains the small models that come with Suti anew (hours 
 servers: ## Builds the MinIO server that the store's tests run against, once (needs Go, two minutes)
 	@if [[ -n "$${SUTI_MINIO_BIN:-}" ]] || ! command -v go >/dev/null; then echo "MinIO: nothing to build"; \
 	else scripts/build_minio.sh >/dev/null; fi
+
+.PHONY: images
+images: ## Builds the three images and says their sizes; REGISTRY=... pushes them, TAG=... names them
+	@scripts/images.sh $(ARGS)
+
+.PHONY: chart
+chart: $(READY) chart-tools ## Writes the chart's schema and README from values.yaml and packages it into dist/
+	$(BIN)/python scripts/chart_docs.py
+	"$$(scripts/build_helm.sh)" package charts/suti --destination dist
+
+.PHONY: test-charts
+test-charts: $(READY) chart-tools ## The chart's tests over rendered manifests
+	$(BIN)/pytest tests/charts $(ARGS)
+
+.PHONY: chart-tools
+chart-tools: $(READY) ## Helm and the schemas of Kubernetes for the chart's tests, once (needs Go)
+	@if command -v go >/dev/null; then scripts/build_helm.sh >/dev/null; $(BIN)/python scripts/kubernetes_schemas.py >/dev/null; \
+	else echo "Helm and schemas: nothing to fetch, there is no Go"; fi
 
 .PHONY: hooks
 hooks: $(READY) ## Runs the linters before every git commit
