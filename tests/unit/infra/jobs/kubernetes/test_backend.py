@@ -1,0 +1,234 @@
+"""The backend's own decisions, against a small API server; tests/cluster has the real one."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubernetes.client import Configuration
+
+from suti.infra.jobs.kubernetes.api import KubernetesApi
+from suti.infra.jobs.kubernetes.backend import KubernetesJobs
+from suti.infra.jobs.kubernetes.errors import JobRefused, KubernetesRefused, KubernetesUnavailable
+from suti.infra.jobs.kubernetes.template import JobTemplate
+from suti.infra.jobs.port import JobNameTaken, JobSpec, JobState
+from suti.infra.store import Store
+from tests.unit.infra.jobs.kubernetes.api_objects import pod
+from tests.unit.infra.jobs.kubernetes.small_api import SmallApi, serving
+from tests.waiting import becomes
+
+JOB = "/apis/batch/v1/namespaces/suti/jobs/work"
+SPEC = JobSpec(name="work", command=("true",), indexes=(0, 1))
+
+
+@pytest.fixture
+def small() -> SmallApi:
+    return SmallApi()
+
+
+@pytest.fixture
+def address(small: SmallApi) -> Generator[str]:
+    with serving(small) as found:
+        yield found
+
+
+class Launchers:
+    """Makes launchers, and closes them."""
+
+    def __init__(self, address: str, store: Store) -> None:
+        self._address, self._store = address, store
+        self.made: list[KubernetesJobs] = []
+
+    def __call__(self, **wishes: Any) -> KubernetesJobs:
+        template = JobTemplate.model_validate({"namespace": "suti", "image": "x", "graceS": 1, **wishes})
+        api = KubernetesApi(Configuration(host=self._address))
+        self.made.append(KubernetesJobs(api, template, self._store, launcher="suti-experts"))
+        return self.made[-1]
+
+
+@pytest.fixture
+async def launch(address: str, tmp_path: Path, small: SmallApi) -> AsyncGenerator[Launchers]:
+    launchers = Launchers(address, Store.open(f"file://{tmp_path}/store"))
+    yield launchers
+    small.refuse.clear()
+    for jobs in launchers.made:
+        await jobs.close()
+
+
+async def state(jobs: KubernetesJobs) -> JobState | None:
+    status = await jobs.status("work")
+    return None if status is None else status.state
+
+
+async def test_a_job_is_applied_once_and_seen_at_once(small: SmallApi, launch: Launchers) -> None:
+    jobs = launch()
+    assert await jobs.recover() == []
+
+    await jobs.start(SPEC)
+    assert await state(jobs) is JobState.PENDING
+    await jobs.start(SPEC)
+
+    assert small.calls.count(f"PATCH {JOB}") == 1
+    assert await launch().recover() == ["work"]
+
+
+async def test_another_command_or_other_indexes_may_not_take_the_name(launch: Launchers) -> None:
+    jobs = launch()
+    await jobs.start(SPEC)
+
+    for other in (JobSpec("work", ("false",), (0, 1)), JobSpec("work", ("true",), (0, 2))):
+        with pytest.raises(JobNameTaken):
+            await jobs.start(other)
+    # Where a launcher of another version would tell its pods other things, it is the same work.
+    await jobs.start(JobSpec("work", ("true",), (0, 1), environment={"SUTI_LOG_LEVEL": "DEBUG"}))
+
+
+async def test_of_two_launchers_at_once_both_are_content(small: SmallApi, launch: Launchers) -> None:
+    launchers = [launch(), launch()]
+    for jobs in launchers:
+        await jobs.recover()
+    specs = [JobSpec("work", ("true",), (0, 1), environment={"TRACEPARENT": trace}) for trace in ("a", "b")]
+
+    await asyncio.gather(*(jobs.start(spec) for jobs, spec in zip(launchers, specs, strict=True)))
+
+    assert [await state(jobs) for jobs in launchers] == [JobState.PENDING] * 2
+    assert len([event for path, event in small.log if path == JOB and event["type"] == "ADDED"]) == 1
+
+
+async def test_status_follows_the_controller(small: SmallApi, launch: Launchers) -> None:
+    jobs = launch()
+    await jobs.start(SPEC)
+    small.put("/api/v1/namespaces/suti/pods/work-0", pod(0))
+
+    async def runs() -> bool:
+        return await state(jobs) is JobState.RUNNING
+
+    await becomes(runs, limit_s=10)
+    small.finish(JOB, "Complete", completedIndexes="0-1")
+
+    async def succeeded() -> bool:
+        return await state(jobs) is JobState.SUCCEEDED
+
+    await becomes(succeeded, limit_s=10)
+
+
+async def test_an_ended_job_is_forgotten_and_one_that_runs_is_not(small: SmallApi, launch: Launchers) -> None:
+    jobs = launch()
+    await jobs.start(SPEC)
+    await jobs.forget("work")
+    assert await state(jobs) is JobState.PENDING
+
+    small.finish(JOB, "Failed", reason="FailedIndexes", failedIndexes="0")
+    await jobs.forget("work")
+
+    assert await state(jobs) is None
+    assert JOB not in small.objects
+    await jobs.forget("never-was")
+
+
+async def test_a_name_is_free_only_when_the_old_job_is_really_gone(small: SmallApi, launch: Launchers) -> None:
+    jobs = launch()
+    await jobs.start(SPEC)
+    small.finish(JOB, "Complete", completedIndexes="0-1")
+    small.keep_deleted = True
+    forgetting = asyncio.create_task(jobs.forget("work"))
+    await becomes(lambda: "deletionTimestamp" in small.objects[JOB]["metadata"], limit_s=10)
+    await asyncio.sleep(0.3)
+    assert not forgetting.done()
+    starting = asyncio.create_task(jobs.start(SPEC))
+
+    small.remove(JOB)
+    await forgetting
+    await starting
+
+    assert "deletionTimestamp" not in small.objects[JOB]["metadata"]
+    assert await state(jobs) is JobState.PENDING
+
+
+async def test_cancelling_gives_the_job_a_deadline_that_has_passed(small: SmallApi, launch: Launchers) -> None:
+    jobs = launch()
+    await jobs.start(SPEC)
+    cancelling = asyncio.create_task(jobs.cancel("work"))
+    await becomes(lambda: small.objects[JOB]["spec"].get("activeDeadlineSeconds") == 1, limit_s=10)
+    assert not cancelling.done()
+
+    small.finish(JOB, "Failed", reason="DeadlineExceeded")
+    await cancelling
+
+    assert await state(jobs) is JobState.CANCELLED
+    await jobs.cancel("work")
+    await jobs.cancel("never-was")
+
+
+async def test_a_job_goes_some_time_after_its_commit_was_seen_and_not_before(
+    small: SmallApi, launch: Launchers
+) -> None:
+    jobs = launch(ttlS=7)
+    await jobs.start(SPEC)
+    assert "ttlSecondsAfterFinished" not in small.objects[JOB]["spec"]
+
+    await jobs.release("work")
+    await jobs.release("never-was")
+
+    assert small.objects[JOB]["spec"]["ttlSecondsAfterFinished"] == 7
+
+
+async def test_an_owner_is_looked_up_by_its_name_once(small: SmallApi, launch: Launchers) -> None:
+    owner = "/apis/apps/v1/namespaces/suti/deployments/suti-experts"
+    small.put(owner, {"metadata": {"name": "suti-experts"}})
+    jobs = launch(owner={"name": "suti-experts"})
+    await jobs.start(SPEC)
+    await jobs.start(JobSpec("other", ("true",), (0,)))
+
+    (reference,) = small.objects[JOB]["metadata"]["ownerReferences"]
+    assert reference["uid"] == small.objects[owner]["metadata"]["uid"]
+    assert small.calls.count(f"GET {owner}") == 1
+
+
+async def test_why_no_pod_can_be_made_is_asked_of_the_events(small: SmallApi, launch: Launchers) -> None:
+    jobs = launch()
+    await jobs.start(SPEC)
+    message = "Error creating: exceeded quota: small, requested: pods=1"
+    event = {"metadata": {"name": "e"}, "message": message, "lastTimestamp": "2026-01-01T00:00:00Z"}
+    small.put("/api/v1/namespaces/suti/events/e", event)
+
+    assert (await jobs.waits_for("work")).startswith("a quota of the namespace is used up")
+    assert await jobs.waits_for("never-was") == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "error"),
+    [
+        (403, "jobs.batch is forbidden", KubernetesRefused),
+        (401, "Unauthorized", KubernetesRefused),
+        (422, "spec.template.spec.containers[0].resources: quantities must match", JobRefused),
+        (404, 'namespaces "suti" not found', JobRefused),
+        (403, "exceeded quota: jobs, requested: count/jobs.batch=1", JobRefused),
+    ],
+)
+async def test_a_refused_job_says_what_to_correct(
+    small: SmallApi, launch: Launchers, status: int, message: str, error: type[Exception]
+) -> None:
+    jobs = launch()
+    await jobs.recover()
+    small.refuse["PATCH"] = (status, message)
+
+    with pytest.raises(error, match=r"check|correct|change"):
+        await jobs.start(SPEC)
+
+
+async def test_a_launcher_without_rights_says_so_at_once(small: SmallApi, launch: Launchers) -> None:
+    small.refuse["GET"] = (403, "pods is forbidden")
+
+    with pytest.raises(KubernetesRefused, match="role"):
+        await launch().recover()
+
+
+async def test_a_busy_server_is_no_refusal(small: SmallApi, launch: Launchers) -> None:
+    jobs = launch()
+    await jobs.recover()
+    small.refuse["PATCH"] = (503, "overloaded")
+
+    with pytest.raises(KubernetesUnavailable, match="repeat"):
+        await jobs.start(SPEC)
