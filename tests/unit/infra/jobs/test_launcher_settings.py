@@ -1,4 +1,5 @@
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -34,3 +35,10 @@ def test_what_is_missing_for_a_cluster_is_said(tmp_path: Path, store: Store) -> 
         with pytest.raises(KubernetesUnreachable, match="kubeconfig"):
             settings.open_jobs(store, launcher="suti-experts")
         assert settings.job_python == "python"
+
+
+def test_who_launches_local_jobs_loads_no_kubernetes_client() -> None:
+    code = "import sys, suti_experts.wiring, suti_apprentice.wiring; print('kubernetes' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+    assert told.stdout == "False\n"
