@@ -24,5 +24,7 @@ def wire(settings: ApprenticeSettings, bus: Bus) -> Service:
     )
     server.add_operations(trainings)
     handle = TrainingWork(store, LaunchedWork(bus, store, jobs, plan)).handle
-    worker = settings.make_worker(bus, store, stage=Stage.APPRENTICE, handle=handle, concurrency=settings.concurrency)
+    worker = settings.make_worker(
+        bus, store, stage=Stage.APPRENTICE, handle=handle, concurrency=settings.concurrency, outlives_worker=True
+    )
     return Service(server, workers=[worker], prepare=jobs.recover, close=jobs.close)

@@ -25,5 +25,7 @@ def wire(settings: ExpertsSettings, bus: Bus) -> Service:
     )
     server.add_operations(tunings)
     handle = LaunchedWork(bus, store, jobs, plan).handle
-    worker = settings.make_worker(bus, store, stage=Stage.EXPERTS, handle=handle, concurrency=settings.concurrency)
+    worker = settings.make_worker(
+        bus, store, stage=Stage.EXPERTS, handle=handle, concurrency=settings.concurrency, outlives_worker=True
+    )
     return Service(server, workers=[worker], prepare=jobs.recover, close=jobs.close)

@@ -15,7 +15,7 @@ from google.rpc.code_pb2 import CANCELLED
 from suti.api.generation.v1 import generation_pb2 as pb
 from suti.api.types.v1 import types_pb2 as types
 from suti.core import keys
-from suti.core.errors import InvalidArgument, RetryableError, SutiError
+from suti.core.errors import InvalidArgument, SutiError
 from suti.core.ids import new_run_id
 from suti.infra.bus.connection import Bus
 from suti.infra.bus.tickets import ShardTicket
@@ -74,7 +74,7 @@ class Batches:
             "service": "generation",
             "request_id": request.request_id,
             "count": len(request.requests),
-            "created_by": request.created_by,
+            "created_by": request.created_by or "anonymous",
             "created_at": datetime.now(UTC).isoformat(),
         }
         self._store.put(keys.operation(operation_id), json.dumps(record).encode())
@@ -92,12 +92,17 @@ class Batches:
         await self._bus.withdraw(operation_id)
 
     async def work(
-        self, operation_id: str, index: int, draw: Callable[[pb.GenerateRequest], Any], *, last_try: bool
+        self,
+        operation_id: str,
+        index: int,
+        draw: Callable[[pb.GenerateRequest], Any],
+        *,
+        gives_up: Callable[[SutiError], bool],
     ) -> None:
         """One request of a batch, drawn and kept as its item; nothing if that was done, or is not wanted any more.
 
         Raises:
-            SutiError: whatever `draw` raised that a retry may heal, unless this is the last try.
+            SutiError: whatever `draw` raised that another try or another worker may heal, unless `gives_up` says no.
         """
         place = keys.operation_part(operation_id, f"{_ITEMS}{index:06d}")
         if await asyncio.to_thread(self._settled, operation_id, place):
@@ -108,7 +113,7 @@ class Batches:
         try:
             item.response.CopyFrom(await draw(request))
         except SutiError as error:
-            if isinstance(error, RetryableError) and not last_try:
+            if not gives_up(error):
                 raise
             item.error.CopyFrom(status_of(error, trace_id=""))
         await asyncio.to_thread(self._store.create, place, item.SerializeToString())

@@ -51,7 +51,7 @@ def wire(settings: GenerationSettings, bus: Bus) -> Service:
         generation_pb2.DESCRIPTOR.services_by_name["GenerationService"].full_name,
     )
     server.add_operations(batches)
-    work = BatchWorker(batches, artist, deadline_s=settings.batch_deadline_s, max_deliveries=settings.max_deliveries)
+    work = BatchWorker(batches, artist, deadline_s=settings.batch_deadline_s)
 
     promoted = PromotedModel(shelf, server, every_s=settings.promoted_look_s)
     return Service(

@@ -12,11 +12,10 @@ from suti_generation.servicer import Artist
 class BatchWorker:
     """Draws one request of a batch. Safe to run twice: the item, once there, stands."""
 
-    def __init__(self, batches: Batches, artist: Artist, *, deadline_s: float, max_deliveries: int) -> None:
+    def __init__(self, batches: Batches, artist: Artist, *, deadline_s: float) -> None:
         self._batches = batches
         self._artist = artist
         self._deadline_s = deadline_s
-        self._max_deliveries = max_deliveries
 
     async def handle(self, ticket: ShardTicket, lease: Lease) -> None:
         """Return = done. A batch that was deleted is done too."""
@@ -25,7 +24,7 @@ class BatchWorker:
             return await self._artist.draw(request, deadline_s=self._deadline_s, tell=lambda told: None)
 
         try:
-            await self._batches.work(ticket.run_id, ticket.shard, draw, last_try=lease.delivery >= self._max_deliveries)
+            await self._batches.work(ticket.run_id, ticket.shard, draw, gives_up=lease.gives_up)
         except ObjectMissing:
             return
         except IndexError as error:

@@ -14,7 +14,7 @@ from suti.infra.dead_letters import DeadLetters
 from suti.infra.store import Store
 from suti.infra.telemetry.context import working_on
 from suti.stages.facts import DeadShard, FactsReader
-from suti.stages.outcome import RunOutcome, end_run, find_outcome
+from suti.stages.outcome import end_run, run_is_ended
 from suti.stages.run_spec import RunSpec, load_run_spec
 from suti.stages.shards import Ending, Wanted, next_tickets
 
@@ -57,6 +57,8 @@ class Controller:
                     await self.look()
                 except (SutiError, OSError) as error:
                     _log.warning("cannot look after runs just now: %s", error)
+                if listening.done():  # endless: it ended by a bug, and its error ends the process
+                    await listening
                 await self._wait(stop)
         finally:
             listening.cancel()
@@ -76,8 +78,9 @@ class Controller:
             with working_on(run_id=spec.run_id):
                 try:
                     await self._move(spec, dead)
-                except (SutiError, OSError) as error:  # one run's trouble is not the others'
-                    _log.warning("run %s cannot be moved on just now: %s", spec.run_id, error)
+                except Exception as error:  # noqa: BLE001 - one run's trouble is not the others', whatever it is
+                    unforeseen = None if isinstance(error, (SutiError, OSError)) else error
+                    _log.warning("run %s cannot be moved on just now: %s", spec.run_id, error, exc_info=unforeseen)
 
     async def _move(self, spec: RunSpec, dead: list[DeadShard]) -> None:
         facts = await asyncio.to_thread(self._facts.read, spec, dead=dead)
@@ -108,21 +111,22 @@ class Controller:
     def _going_on(self) -> list[RunSpec]:
         """The runs without an outcome, oldest first (ULIDs sort by time)."""
         for run_id in self._store.folders(keys.RUNS):
-            if run_id in self._ended or run_id in self._specs:
-                continue
-            if self._outcome(run_id) is not None:
-                self._ended.add(run_id)
-                continue
-            try:
-                self._specs[run_id] = load_run_spec(self._store, run_id)
-            except SutiError as error:  # being written just now, or by another version
-                _log.warning("run %s cannot be read: %s", run_id, error)
-        for run_id in [run_id for run_id in self._specs if self._outcome(run_id) is not None]:
-            self._forget(run_id)
+            if run_id not in self._ended and run_id not in self._specs:
+                self._meet(run_id)
+        for run_id in list(self._specs):
+            if run_is_ended(self._store, run_id):
+                self._forget(run_id)
         return [self._specs[run_id] for run_id in sorted(self._specs)]
 
-    def _outcome(self, run_id: str) -> RunOutcome | None:
-        return find_outcome(self._store, run_id)
+    def _meet(self, run_id: str) -> None:
+        """A run that was not known: over already, or to be looked after from now on."""
+        if run_is_ended(self._store, run_id):
+            self._ended.add(run_id)
+            return
+        try:
+            self._specs[run_id] = load_run_spec(self._store, run_id)
+        except SutiError as error:  # being written just now, or by another version
+            _log.warning("run %s cannot be read: %s", run_id, error)
 
     def _forget(self, run_id: str) -> None:
         self._ended.add(run_id)
@@ -165,7 +169,7 @@ class Controller:
             if event.name != "progress":
                 return
             done, total = float(event.fields["done"]), float(event.fields["total"])
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             return
         if key[0] in self._specs and total > 0:
             self.progress[key] = min(done / total, 1.0)
@@ -173,4 +177,8 @@ class Controller:
 
 def dead_shards(letters: DeadLetters) -> list[DeadShard]:
     """The shards that dead letters name."""
-    return [DeadShard(letter.run_id, letter.stage, letter.shard) for letter in letters.list() if letter.run_id]
+    return [
+        DeadShard(letter.run_id, letter.stage, letter.shard, bad_data=letter.bad_data)
+        for letter in letters.list()
+        if letter.run_id
+    ]

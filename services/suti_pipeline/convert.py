@@ -141,7 +141,7 @@ def _stage_to_proto(view: StageView) -> pb.StageProgress:
         state=pb.StageState.Value(f"STAGE_STATE_{view.state.value}"),
         shards_total=view.shards_total,
         shards_committed=len(view.survey.done),
-        shards_dead=len(view.survey.dead),
+        shards_dead=len(view.survey.dead | view.survey.held),
         items_in=view.items_in,
         items_out=view.items_out,
         dropped=dict(view.dropped),

@@ -58,7 +58,7 @@ def _stage(
     waiting: Mapping[tuple[str, str, int], str],
 ) -> pb.StageExplanation:
     own = [letter.letter_id for letter in letters if letter.stage == stage.stage]
-    reason, message = _reason(view, stage, queue, own)
+    reason, message = _reason(view, stage, queue)
     if reason == pb.WAIT_REASON_AT_WORK:
         message += _jobs_wait(
             [waiting.get((view.spec.run_id, stage.stage, shard), "") for shard in sorted(stage.survey.open)]
@@ -75,22 +75,21 @@ def _stage(
     )
 
 
-def _reason(
-    view: RunView, stage: StageView, queue: QueueState, own: Sequence[str]
-) -> "tuple[pb.WaitReason.ValueType, str]":
+def _reason(view: RunView, stage: StageView, queue: QueueState) -> "tuple[pb.WaitReason.ValueType, str]":
     one = stage.survey
     dead = f"; {len(one.dead)} are dead (`suti dead list --run {view.spec.run_id}`)" if one.dead else ""
-    done = f"{len(one.done)} of {stage.shards_total} shards are done{dead}"
+    held = f"; {len(one.held)} were given up (`suti dead list --run {view.spec.run_id}`)" if one.held else ""
+    done = f"{len(one.done)} of {stage.shards_total} shards are done{dead}{held}"
     if view.outcome is not None:
         return pb.WAIT_REASON_NOTHING, f"the run is over; {done}"
     if stage.state is StageState.INHERITED:
         return pb.WAIT_REASON_NOTHING, f"taken from run {view.spec.parent_run_id}"
     if one.open:
         return _open(stage, queue, done)
-    if own and not one.settled and one.dead:
+    if one.held:
         return (
             pb.WAIT_REASON_DEAD_LETTERS,
-            f"{done}: replay them (`suti dead replay`) or go on without (`suti dead drop`)",
+            f"{done}: correct the cause and replay them (`suti dead replay`), or go on without (`suti dead drop`)",
         )
     if one.settled:
         return pb.WAIT_REASON_NOTHING, done

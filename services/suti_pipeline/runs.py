@@ -3,9 +3,12 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import ClassVar
 
 from suti.core import keys
+from suti.core.errors import PermanentError
 from suti.core.ids import new_run_id
+from suti.core.records import Stage
 from suti.infra.dead_letters import DeadLetter, DeadLetters
 from suti.infra.requests import RequestLedger
 from suti.infra.store import Store
@@ -16,7 +19,15 @@ from suti.stages.replays import ReplayOrder, child_of
 from suti.stages.run_orders import RunOrder, freeze, write_run
 from suti.stages.run_spec import RunSpec
 from suti.stages.run_view import find_run
+from suti.stages.shard_work import run_is_over
 from suti_pipeline.controller import dead_shards
+
+
+class RunOver(PermanentError):
+    """Something was asked for that only a run that goes on can give."""
+
+    reason: ClassVar[str] = "RUN_OVER"
+    grpc_code = "FAILED_PRECONDITION"
 
 
 class Runs:
@@ -53,6 +64,16 @@ class Runs:
             return False
         note = {"at": datetime.now(UTC).isoformat(), "reason": reason}
         return self._store.create(keys.run_cancelled(run_id), json.dumps(note).encode())
+
+    def check_replay(self, letter: DeadLetter) -> None:
+        """Does nothing for a letter whose work somebody still wants. Raises RunOver, NotFound (the run was deleted)."""
+        if letter.stage not in set(Stage) or not letter.run_id:
+            return  # a batch's
+        find_run(self._store, letter.run_id)
+        if run_is_over(self._store, letter.run_id):
+            raise RunOver(
+                f"run {letter.run_id} is over, nobody would work on its ticket: start a new run, drop the letter"
+            )
 
     def bury(self, letter: DeadLetter) -> None:
         """The letter is gone for good, and its shard counts as dead."""

@@ -128,6 +128,8 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
         if done is not None:
             return pb.ReplayDeadLettersResponse.FromString(done)
         letters = await self._chosen(request.choice)
+        for letter in letters:  # before any is sent
+            await asyncio.to_thread(self._runs.check_replay, letter)
         for letter in letters:
             await self._letters.replay(self._bus, letter.letter_id)
         answer = pb.ReplayDeadLettersResponse(letter_ids=[letter.letter_id for letter in letters])

@@ -30,6 +30,7 @@ from suti.core.records import (
     VerdictRow,
 )
 from suti.infra.bus.connection import Bus
+from suti.infra.bus.failures import Patience
 from suti.infra.bus.lease import Lease
 from suti.infra.bus.tickets import ShardTicket
 from suti.infra.bus.worker import Worker
@@ -41,6 +42,7 @@ from suti.stages.run_spec import load_run_spec
 from tests.servers.nats import NatsServer
 
 START_S = 240.0
+PATIENCE = Patience(backoff_s=(0.1,))
 
 
 @dataclass
@@ -257,9 +259,14 @@ class Shards:
 
 @asynccontextmanager
 async def workers(
-    nats: NatsServer, shards: Shards, *, stages: tuple[Stage, ...] = tuple(Stage)
+    nats: NatsServer,
+    shards: Shards,
+    *,
+    stages: tuple[Stage, ...] = tuple(Stage),
+    patience: Patience = PATIENCE,
+    name: str | None = None,
 ) -> AsyncGenerator[None]:
-    """One worker for each stage, until the block ends."""
+    """One worker for each stage, on a host of that name, until the block ends."""
 
     async def handle(ticket: ShardTicket, lease: Lease) -> None:
         await lease.keep_alive(shards.handle, ticket, lease.fence)
@@ -270,7 +277,9 @@ async def workers(
         letters = DeadLetters(shards.store)
         running = [
             asyncio.create_task(
-                Worker(bus, stage=stage, handle=handle, dead_letters=letters, backoff_s=(0.1,), drain_s=2.0).run(stop)
+                Worker(
+                    bus, stage=stage, handle=handle, dead_letters=letters, patience=patience, drain_s=2.0, name=name
+                ).run(stop)
             )
             for stage in stages
         ]

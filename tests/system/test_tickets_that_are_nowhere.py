@@ -9,6 +9,7 @@ import pytest
 from suti.client.inputs import run_order
 from suti.core.records import Stage
 from suti.infra.bus.connection import Bus
+from suti.infra.bus.failures import Patience
 from suti.infra.bus.lease import Lease
 from suti.infra.bus.tickets import ShardTicket
 from suti.infra.bus.worker import Worker
@@ -61,7 +62,11 @@ async def test_a_ticket_that_is_put_back_while_it_is_issued_again_is_there_once(
     async with await Bus.connect(pipeline.nats.url, name="test") as bus:
         run_id = begin(pipeline)
         worker = Worker(
-            bus, stage=Stage.GROUPING, handle=asked_to_stop, dead_letters=DeadLetters(pipeline.store), max_deliveries=2
+            bus,
+            stage=Stage.GROUPING,
+            handle=asked_to_stop,
+            dead_letters=DeadLetters(pipeline.store),
+            patience=Patience(crashes=2),
         )
         depths: list[int] = []
         stop = asyncio.Event()

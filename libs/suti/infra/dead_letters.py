@@ -4,18 +4,30 @@ import asyncio
 import base64
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 from ulid import ULID
 
 from suti.core import keys
-from suti.core.errors import NotFound
+from suti.core.errors import NotFound, PermanentError
+from suti.core.fields import known_fields
+from suti.infra.bus import failures
 from suti.infra.bus.connection import Bus
 from suti.infra.store import ObjectMissing, Store
 from suti.infra.telemetry.context import outgoing_headers
+
+_log = logging.getLogger(__name__)
+
+
+class LetterUnreadable(PermanentError):
+    """What lies among the dead letters is none."""
+
+    reason: ClassVar[str] = "LETTER_UNREADABLE"
+    grpc_code = "DATA_LOSS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +46,7 @@ class DeadLetter:
     trace_id: str  # of the last failure: 32 hex digits, empty where there was none
     at: datetime
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    bad_data: bool = False  # the shard itself is at fault and no replay would help: its run goes on without it
 
     def to_json(self) -> bytes:
         """The object in the store; `body` in base64."""
@@ -43,11 +56,13 @@ class DeadLetter:
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
-        """The letter of an object in the store."""
-        fields = cast("dict[str, Any]", json.loads(data))
-        known = {name: value for name, value in fields.items() if name in cls.__slots__}  # a later version may say more
-        known |= {"body": base64.b64decode(known["body"]), "at": datetime.fromisoformat(known["at"])}
-        return cls(**known)
+        """The letter of an object in the store. Raises LetterUnreadable."""
+        try:
+            known = known_fields(cls, cast("dict[str, Any]", json.loads(data)))
+            known |= {"body": base64.b64decode(known["body"]), "at": datetime.fromisoformat(known["at"])}
+            return cls(**known)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise LetterUnreadable(f"{data[:80]!r} is no dead letter ({error!r}): delete its object") from error
 
 
 def letter_id(*, subject: str, sent_at: datetime, sequence: int) -> str:
@@ -67,18 +82,20 @@ class DeadLetters:
         self._store.put(keys.dead_letter(letter.letter_id), letter.to_json())
 
     def list(self, *, run_id: str | None = None, stage: str | None = None) -> list[DeadLetter]:
-        """The letters, newest first; only those of one run or stage if asked."""
+        """The letters, newest first; those of one run or stage alone if asked. Unreadable ones are logged, not told."""
         found: list[DeadLetter] = []
         for info in self._store.list(keys.DEAD_LETTERS):
             try:
                 found.append(DeadLetter.from_json(self._store.get(info.key)))
             except ObjectMissing:  # dropped or replayed just now
                 continue
+            except LetterUnreadable as error:
+                _log.error("%s: %s", info.key, error)
         wanted = [letter for letter in found if run_id in (None, letter.run_id) and stage in (None, letter.stage)]
         return sorted(wanted, key=lambda letter: (letter.at, letter.letter_id), reverse=True)
 
     def get(self, letter_id: str) -> DeadLetter:
-        """One letter. Raises NotFound."""
+        """One letter. Raises NotFound, LetterUnreadable."""
         try:
             return DeadLetter.from_json(self._store.get(keys.dead_letter(letter_id)))
         except ObjectMissing as error:
@@ -92,10 +109,12 @@ class DeadLetters:
             BusUnavailable: it could not be sent; the letter is kept.
         """
         letter = await asyncio.to_thread(self.get, letter_id)
-        await bus.publish(letter.subject, letter.body, headers={**letter.headers, **outgoing_headers()})
+        headers = {**failures.without(letter.headers), **outgoing_headers()}
+        await bus.publish(letter.subject, letter.body, headers=headers)
         await asyncio.to_thread(self.drop, letter_id)
 
     def drop(self, letter_id: str) -> None:
         """The letter is forgotten. Raises NotFound."""
-        self.get(letter_id)
+        if not self._store.exists(keys.dead_letter(letter_id)):
+            raise NotFound("dead letter", letter_id, remedy="see `suti dead list`")
         self._store.delete(keys.dead_letter(letter_id))

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, cast
 
 from suti.core import keys
 from suti.core.errors import PermanentError, RetryableError
+from suti.core.fields import known_fields
 from suti.core.ids import new_request_id
 from suti.infra.store import ObjectMissing, Store
 
@@ -39,6 +40,13 @@ class CommitTooNew(PermanentError):
     """A commit was written by a later version of Suti, in a format this one does not know."""
 
     reason: ClassVar[str] = "COMMIT_TOO_NEW"
+
+
+class CommitUnreadable(PermanentError):
+    """A commit.json is damaged, or something else."""
+
+    reason: ClassVar[str] = "COMMIT_UNREADABLE"
+    grpc_code = "DATA_LOSS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +91,7 @@ class Ledger:
     def find(self, stage: str, shard: int) -> Commit | None:
         """The shard's commit, None while there is none."""
         try:
-            return _from_json(self.store.get(keys.commit(self.run_id, stage, shard)))
+            return _read(self.store, keys.commit(self.run_id, stage, shard))
         except ObjectMissing:
             return None
 
@@ -100,7 +108,7 @@ class Ledger:
     def commits(self, stage: str) -> list[Commit]:
         """All commits of a stage, by shard."""
         names = [info.key for info in self.store.list(keys.stage(self.run_id, stage)) if _is_commit(info.key)]
-        return sorted((_from_json(self.store.get(name)) for name in names), key=lambda commit: commit.shard)
+        return sorted((_read(self.store, name) for name in names), key=lambda commit: commit.shard)
 
     def read(self, part: Part) -> bytes:
         """The part's bytes, checked against its commit. Raises PartCorrupt, ObjectMissing."""
@@ -183,10 +191,15 @@ def _to_json(commit: Commit) -> bytes:
     return json.dumps({"format": _FORMAT, **asdict(commit)}, sort_keys=True, ensure_ascii=False, indent=1).encode()
 
 
-def _from_json(data: bytes) -> Commit:
-    fields = cast("dict[str, Any]", json.loads(data))
-    if (written := fields.pop("format")) > _FORMAT:
-        raise CommitTooNew(f"a commit has format {written}, this version reads up to {_FORMAT}: install a newer Suti")
-    known = {name: value for name, value in fields.items() if name in Commit.__slots__}  # a later version may say more
-    known["parts"] = tuple(Part(**part) for part in known["parts"])
-    return Commit(**known)
+def _read(store: Store, key: str) -> Commit:
+    data = store.get(key)
+    try:
+        stored = cast("dict[str, Any]", json.loads(data))
+        if (written := stored["format"]) > _FORMAT:
+            raise CommitTooNew(f"{key} has format {written}, this version reads up to {_FORMAT}: install a newer Suti")
+        parts = tuple(Part(**known_fields(Part, part)) for part in stored["parts"])
+        return Commit(**known_fields(Commit, stored) | {"parts": parts})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CommitUnreadable(
+            f"{key} is no commit ({error!r}): start a new run, and check the store's disks"
+        ) from error

@@ -7,7 +7,9 @@ from typing import Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from suti.core.limits import MESSAGE_BYTES
 from suti.infra.bus.connection import Bus
+from suti.infra.bus.failures import Patience
 from suti.infra.bus.worker import Handle, Worker
 from suti.infra.dead_letters import DeadLetters
 from suti.infra.rpc.security import ServerSecurity
@@ -45,7 +47,8 @@ class ServiceSettings(BaseSettings):
         default=25.0, description="Seconds from SIGTERM to exit; below the pod's grace period."
     )
     default_deadline_s: PositiveFloat = Field(default=60.0, description="For calls that come without a deadline.")
-    max_message_bytes: PositiveInt = Field(default=16 * 2**20, description="Largest gRPC message, each way.")
+    max_message_bytes: PositiveInt = Field(default=MESSAGE_BYTES, description="Largest gRPC message, each way.")
+    max_calls: PositiveInt = Field(default=256, description="Calls and streams answered at once; more are refused.")
     reflection: bool = Field(default=True, description="Whether the API describes itself to who asks (grpcurl).")
     allow_plaintext: bool = Field(default=False, description="Listen without TLS on other addresses than loopback.")
     tls_certificate: Path | None = None
@@ -69,8 +72,21 @@ class ServiceSettings(BaseSettings):
     ack_wait_s: PositiveFloat = Field(
         default=30.0, description="A ticket whose worker was silent so long goes to another."
     )
-    max_deliveries: PositiveInt = Field(default=5, description="After so many failures a ticket is a dead letter.")
-    retry_s: NonNegativeFloat = Field(default=1.0, description="Wait before the first retry; later ones wait longer.")
+    max_deliveries: PositiveInt = Field(
+        default=5, description="After so many crashes and errors that nobody foresaw a ticket is a dead letter."
+    )
+    retry_s: NonNegativeFloat = Field(
+        default=1.0, description="Wait before the first retry; later ones wait longer, up to 60 times as long."
+    )
+    retry_for_s: PositiveFloat = Field(
+        default=6 * 3600.0, description="So long failures that pass by themselves (a server is down) are tried again."
+    )
+    refusals: PositiveInt = Field(
+        default=3, description="After so many hosts found their configuration wrong a ticket is a dead letter."
+    )
+    refused_for_s: PositiveFloat = Field(
+        default=1800.0, description="The same after this time, where there are not so many hosts."
+    )
 
     def open_store(self) -> Store:
         """The store that these settings name. Raises BadStoreUrl."""
@@ -104,10 +120,20 @@ class ServiceSettings(BaseSettings):
             security=self.server_security(),
             reflection=self.reflection,
             max_message_bytes=self.max_message_bytes,
+            max_calls=self.max_calls,
             default_deadline_s=self.default_deadline_s,
         )
 
-    def make_worker(self, bus: Bus, store: Store, *, stage: str, handle: Handle, concurrency: int = 1) -> Worker:
+    def make_worker(
+        self,
+        bus: Bus,
+        store: Store,
+        *,
+        stage: str,
+        handle: Handle,
+        concurrency: int = 1,
+        outlives_worker: bool = False,
+    ) -> Worker:
         """A taker of one stage's tickets as these settings want it, not yet started."""
         return Worker(
             bus,
@@ -116,14 +142,20 @@ class ServiceSettings(BaseSettings):
             dead_letters=DeadLetters(store),
             concurrency=concurrency,
             ack_wait_s=self.ack_wait_s,
-            max_deliveries=self.max_deliveries,
-            backoff_s=self.backoff_s(),
+            patience=self.patience(),
             drain_s=self.drain_s,
+            outlives_worker=outlives_worker,
         )
 
-    def backoff_s(self) -> tuple[float, ...]:
-        """Waits before each retry of a ticket."""
-        return (self.retry_s, self.retry_s * 5, self.retry_s * 20, self.retry_s * 60)
+    def patience(self) -> Patience:
+        """How much a ticket may go through before it is a dead letter."""
+        return Patience(
+            crashes=self.max_deliveries,
+            retry_for_s=self.retry_for_s,
+            refusals=self.refusals,
+            refused_for_s=self.refused_for_s,
+            backoff_s=(self.retry_s, self.retry_s * 5, self.retry_s * 20, self.retry_s * 60),
+        )
 
     def server_security(self) -> ServerSecurity:
         """How the gRPC server protects itself. Raises BadConfiguration."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, cast
 from suti.core import keys
 from suti.core.errors import BadConfiguration
 from suti.core.ids import canonical_url
+from suti.core.records import PictureRow
 from suti.infra.store import ObjectMissing, Store
 
 _FORMAT = 1
@@ -29,6 +30,10 @@ class Tombstones:
     def covers(self, *, picture_id: str = "", url: str = "") -> bool:
         """Whether a picture with that id, or anything from that page or picture URL, must not be used."""
         return picture_id in self.picture_ids or (bool(url) and _spelling(url) in self.urls)
+
+    def covers_row(self, row: PictureRow) -> bool:
+        """Whether a picture must not be used: for its bytes, its own URL, or its page."""
+        return self.covers(picture_id=row.picture_id, url=row.picture_url) or self.covers(url=row.page_url)
 
 
 def load_tombstones(store: Store) -> Tombstones:

@@ -57,6 +57,7 @@ def service_environment(
         "LOG_LEVEL": options.log_level,
         "TORCH_THREADS": str(options.torch_threads),
         "DRAIN_S": "8",
+        "REFUSALS": "1",  # there is no second worker that might be set up better
         **_own(service, data, options),
     }
     return {

@@ -79,7 +79,7 @@ def run_shard(
         NoExamples: nothing was kept.
         NoWarmStart: the recipe wants one and the run names none.
         Preempted: `stopping` said so.
-        TrainingDiverged: a loss was not a number; retrying goes on from the last checkpoint.
+        TrainingDiverged: a loss or its gradient is not finite; the same run would end there again.
     """
     if shard != 0:
         raise InvalidArgument("shard", f"{shard}: a run has one apprentice, shard 0")

@@ -157,7 +157,4 @@ def _demonstrations(rows: ShardRows) -> Mapping[str, Sequence[tuple[PictureRow, 
 
 def _buried(cluster: KeptCluster, tombstones: Tombstones) -> bool:
     """Whether something that the cluster's expert has seen is to be forgotten."""
-    return any(
-        tombstones.covers(picture_id=row.picture_id, url=row.picture_url) or tombstones.covers(url=row.page_url)
-        for row, _ in cluster.demonstrations
-    )
+    return any(tombstones.covers_row(row) for row, _ in cluster.demonstrations)

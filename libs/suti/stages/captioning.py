@@ -138,9 +138,7 @@ class _Captioning:
         allowed: list[PictureRow] = []
         for row in rows:
             reason = None
-            if self._tombstones.covers(picture_id=row.picture_id, url=row.picture_url) or self._tombstones.covers(
-                url=row.page_url
-            ):
+            if self._tombstones.covers_row(row):
                 reason = "TOMBSTONED"
             elif self._screen is not None:
                 reason = self._screen.refuse_picture(self._pictures.open(row))

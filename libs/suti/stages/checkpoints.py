@@ -125,10 +125,7 @@ class Checkpoints:
             rows = ShardRows(self._store, spec, commit.shard)
             learnt = {row.cluster_id for row in rows.read(Stage.FILTERING, "examples.parquet", ExampleRow)}
             for row in rows.read(Stage.SELECTION, "clusters.parquet", PictureRow):
-                if row.cluster_id in learnt and (
-                    tombstones.covers(picture_id=row.picture_id, url=row.picture_url)
-                    or tombstones.covers(url=row.page_url)
-                ):
+                if row.cluster_id in learnt and tombstones.covers_row(row):
                     return True
         return False
 

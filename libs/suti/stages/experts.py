@@ -245,10 +245,7 @@ def _read_clusters(ledger: Ledger, shard: int) -> list[_Cluster]:
 def _allowed(cluster: _Cluster, tombstones: Tombstones) -> dict[PictureRow, str]:
     """The pictures that nobody wants out, with their texts."""
     return {
-        row: text
-        for row, text in zip(cluster.pictures, cluster.texts, strict=True)
-        if not tombstones.covers(picture_id=row.picture_id, url=row.picture_url)
-        and not tombstones.covers(url=row.page_url)
+        row: text for row, text in zip(cluster.pictures, cluster.texts, strict=True) if not tombstones.covers_row(row)
     }
 
 

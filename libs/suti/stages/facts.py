@@ -14,11 +14,12 @@ from suti.stages.shards import RunFacts, StageFacts
 
 @dataclass(frozen=True, slots=True)
 class DeadShard:
-    """A shard whose ticket became a dead letter."""
+    """A shard whose ticket became a dead letter: for its data, or for what a replay may heal."""
 
     run_id: str
     stage: str
     shard: int
+    bad_data: bool
 
 
 class FactsReader:
@@ -30,13 +31,16 @@ class FactsReader:
 
     def read(self, spec: RunSpec, *, dead: Iterable[DeadShard] = ()) -> RunFacts:
         """The facts as they are now. `dead` are the shards that dead letters name, of this run or others."""
-        letters = [one for one in dead if one.run_id == spec.run_id]
+        given_up = [one for one in dead if one.run_id == spec.run_id]
         stages: dict[Stage, StageFacts] = {}
         for stage in Stage:
             commits = self.commits(spec, stage)
             stages[stage] = StageFacts(
                 committed={shard: commit.counts for shard, commit in commits.items()},
-                dead=frozenset(self._dropped(spec, stage)) | {one.shard for one in letters if one.stage == stage},
+                dead=frozenset(self._dropped(spec, stage)).union(
+                    one.shard for one in given_up if one.stage == stage and one.bad_data
+                ),
+                held=frozenset(one.shard for one in given_up if one.stage == stage and not one.bad_data),
             )
         if spec.parent_run_id:
             filtering = stages[Stage.FILTERING]

@@ -156,10 +156,7 @@ def _buried(ledger: Ledger, shard: int) -> dict[str, str]:
     return {
         cluster_id: cluster.rows[0].page_url
         for cluster_id, cluster in _clusters(ledger, shard).items()
-        if any(
-            tombstones.covers(picture_id=row.picture_id, url=row.picture_url) or tombstones.covers(url=row.page_url)
-            for row in cluster.rows
-        )
+        if any(tombstones.covers_row(row) for row in cluster.rows)
     }
 
 

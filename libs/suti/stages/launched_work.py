@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from suti.core.errors import BadConfiguration, ExitCode, PermanentError, RetryableError, SutiError
 from suti.infra.bus.connection import Bus
+from suti.infra.bus.failures import WorkCrashed
 from suti.infra.bus.lease import Lease
 from suti.infra.bus.tickets import ShardTicket
 from suti.infra.jobs.port import IndexStatus, Jobs, JobSpec, JobState
@@ -39,10 +40,16 @@ class JobMisconfigured(BadConfiguration):
     reason = "JOB_MISCONFIGURED"
 
 
-class JobBroke(RetryableError):
-    """A job crashed, or was killed, as often as it may. Another delivery of its ticket starts it again."""
+class JobBroke(WorkCrashed):
+    """A job crashed, or was killed, as often as it may. Another try of its ticket starts it again, some times."""
 
     reason = "JOB_BROKE"
+
+
+class JobUnable(RetryableError):
+    """A job found what it needs out of reach, as often as it may try. Another try of its ticket starts it again."""
+
+    reason = "JOB_UNABLE"
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,7 @@ class LaunchedWork:
 
         Raises:
             Preempted: this process ends; the job goes on or starts again with the next launcher.
-            JobFailed, JobMisconfigured, JobBroke: as the job ended.
+            JobFailed, JobMisconfigured, JobUnable, JobBroke: as the job ended.
         """
 
         async def work(spec: RunSpec, ledger: Ledger) -> Commit:
@@ -170,5 +177,7 @@ def raise_for(name: str, index: IndexStatus, state: JobState) -> None:
             raise JobFailed(told)
         case ExitCode.BAD_CONFIGURATION:
             raise JobMisconfigured(told)
+        case ExitCode.TRY_AGAIN:
+            raise JobUnable(f"job {name} gave up for now ({told}): it is started again")
         case _:
             raise JobBroke(f"job {name} ended with {index.exit_code} ({told}): see its log")

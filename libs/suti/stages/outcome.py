@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pydantic import BaseModel, ConfigDict
 
 from suti.core import keys
+from suti.core.errors import PermanentError
 from suti.core.records import CandidateRow, CaptionRow, PictureRow, PromptRow, Stage, VerdictRow
 from suti.infra.ledger import Commit, Ledger
 from suti.infra.store import ObjectMissing, Store
@@ -14,6 +15,13 @@ from suti.stages.digest import JudgedCandidate, dataset_digest
 from suti.stages.lineage import ShardRows
 from suti.stages.run_spec import RunSpec
 from suti.stages.shards import Ending, RunState
+
+
+class OutcomeUnreadable(PermanentError):
+    """An outcome.json is damaged, or of a version that this one does not understand."""
+
+    reason = "OUTCOME_UNREADABLE"
+    grpc_code = "DATA_LOSS"
 
 
 class RunOutcome(BaseModel):
@@ -31,11 +39,21 @@ class RunOutcome(BaseModel):
 
 
 def find_outcome(store: Store, run_id: str) -> RunOutcome | None:
-    """How the run ended, None while it goes on."""
+    """How the run ended, None while it goes on. Raises OutcomeUnreadable."""
     try:
         return RunOutcome.model_validate_json(store.get(keys.run_outcome(run_id)))
     except ObjectMissing:
         return None
+    except ValueError as error:
+        raise OutcomeUnreadable(
+            f"{keys.run_outcome(run_id)} is no outcome ({error}): "
+            "delete it and start the pipeline service again, and the run ends anew"
+        ) from error
+
+
+def run_is_ended(store: Store, run_id: str) -> bool:
+    """Whether the run has an outcome, readable or not."""
+    return store.exists(keys.run_outcome(run_id))
 
 
 def end_run(store: Store, spec: RunSpec, ending: Ending) -> RunOutcome:

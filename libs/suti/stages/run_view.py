@@ -137,7 +137,7 @@ def _stage_state(stage: Stage, one: Survey, facts: RunFacts, *, ended: bool) -> 
         return StageState.DONE
     if ended:
         return StageState.SKIPPED
-    return StageState.RUNNING if one.open or one.done or one.dead else StageState.WAITING
+    return StageState.RUNNING if one.open or one.done or one.dead or one.held else StageState.WAITING
 
 
 def _fraction(run_id: str, stage: Stage, one: Survey, work: OpenWork) -> float:

@@ -90,8 +90,7 @@ def _clusters(rows: Sequence[PictureRow], tombstones: Tombstones, written: _Writ
     clusters: dict[str, list[PictureRow]] = {}
     for row in sorted(rows, key=lambda row: (row.cluster_id, row.picture_id)):
         cluster = clusters.setdefault(row.cluster_id, [])
-        page_buried = tombstones.covers(url=row.page_url)
-        if page_buried or tombstones.covers(picture_id=row.picture_id, url=row.picture_url):
+        if tombstones.covers_row(row):
             written.drops.append(_picture_drop(row, Drop.TOMBSTONED, None))
         else:
             cluster.append(row)

@@ -27,10 +27,15 @@ class RunState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StageFacts:
-    """What is known of one stage: the counts of committed shards, and shards that were given up."""
+    """What is known of one stage: the counts of committed shards, and shards that were given up.
+
+    `dead` are those whose data is bad, or that somebody dropped: the run goes on without. `held` are those whose dead
+    letter waits for somebody to replay or drop it.
+    """
 
     committed: Mapping[int, Mapping[str, int]] = field(default_factory=dict[int, Mapping[str, int]])
     dead: frozenset[int] = frozenset()
+    held: frozenset[int] = frozenset()
 
     def count(self, name: str) -> int:
         """The sum of one count over the committed shards."""
@@ -59,6 +64,7 @@ class Survey:
     expected: frozenset[int]  # may yet be asked for, or were; an upper bound until the stage before is settled
     done: frozenset[int]
     dead: frozenset[int]
+    held: frozenset[int]  # given up until somebody replays or drops its letter
     open: frozenset[int]  # may be worked on now
     settled: bool  # every shard that will ever come is done or dead
     known: bool  # whether `expected` is known at all
@@ -123,13 +129,15 @@ def _final(facts: RunFacts, stage: Stage, ready: set[int]) -> StageFacts:
 def _survey(facts: StageFacts, *, ready: set[int], expected: set[int], before_settled: bool, known: bool) -> Survey:
     done = ready & facts.committed.keys()
     dead = (ready & facts.dead) - done
-    left = ready - done - dead
+    held = (ready & facts.held) - done - dead
+    left = ready - done - dead - held
     return Survey(
         expected=frozenset(expected),
         done=frozenset(done),
         dead=frozenset(dead),
+        held=frozenset(held),
         open=frozenset(left),
-        settled=before_settled and not left,
+        settled=before_settled and not left and not held,
         known=known,
     )
 
@@ -142,8 +150,8 @@ def _ending(stage: Stage, one: Survey, facts: RunFacts) -> Ending | None:
             RunState.FAILED,
             stage,
             "STAGE_DEAD",
-            f"{stage}: all of its {len(one.dead)} shards ended as dead letters: `suti dead list` says why; "
-            "correct the cause and start a new run",
+            f"{stage}: all of its {len(one.dead)} shards are dead: their data is bad, or they were dropped; "
+            "`suti dead list` says why; correct the cause and start a new run",
         )
     if stage is Stage.APPRENTICE:
         return Ending(RunState.SUCCEEDED)

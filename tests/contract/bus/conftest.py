@@ -2,13 +2,14 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from suti.infra.bus.connection import Bus
+from suti.infra.bus.failures import Patience
 from suti.infra.bus.tickets import ShardTicket
 from suti.infra.bus.worker import Handle, Worker
 from suti.infra.dead_letters import DeadLetters
@@ -18,6 +19,7 @@ from tests.servers.nats import NatsServer, nats_server
 __all__ = ["nats_server"]
 
 RUN = "01JD0000000000000000000000"
+PATIENCE = Patience(crashes=3, backoff_s=(0.05,))
 
 
 @pytest.fixture
@@ -43,10 +45,11 @@ async def working(
     dead_letters: DeadLetters,
     *,
     ack_wait_s: float = 30.0,
-    max_deliveries: int = 3,
-    backoff_s: Sequence[float] = (0.05,),
+    patience: Patience = PATIENCE,
     concurrency: int = 1,
     drain_s: float = 4.0,
+    outlives_worker: bool = False,
+    name: str | None = None,
 ) -> AsyncGenerator[asyncio.Event]:
     """A worker that works until the block ends, or the event that it gives is set."""
     worker = Worker(
@@ -55,10 +58,11 @@ async def working(
         handle=handle,
         dead_letters=dead_letters,
         ack_wait_s=ack_wait_s,
-        max_deliveries=max_deliveries,
-        backoff_s=backoff_s,
+        patience=patience,
         concurrency=concurrency,
         drain_s=drain_s,
+        outlives_worker=outlives_worker,
+        name=name,
     )
     stop = asyncio.Event()
     task = asyncio.create_task(worker.run(stop))

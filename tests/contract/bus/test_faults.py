@@ -3,6 +3,7 @@ import time
 from pathlib import Path
 
 from suti.infra.bus.connection import Bus
+from suti.infra.bus.failures import Patience
 from suti.infra.bus.lease import Lease
 from suti.infra.bus.tickets import ShardTicket
 from suti.infra.dead_letters import DeadLetters
@@ -66,7 +67,7 @@ async def test_a_ticket_that_kills_every_worker_becomes_a_dead_letter(
     async def handle(ticket: ShardTicket, lease: Lease) -> None:
         handled.append(lease.delivery)
 
-    async with working(bus, handle, dead_letters, ack_wait_s=1, max_deliveries=1):
+    async with working(bus, handle, dead_letters, ack_wait_s=1, patience=Patience(crashes=1)):
         await becomes(lambda: bool(dead_letters.list()))
 
     (letter,) = dead_letters.list()

@@ -3,6 +3,7 @@ import time
 
 from suti.core.errors import ExitCode, PermanentError, RetryableError
 from suti.infra.bus.connection import Bus
+from suti.infra.bus.failures import Patience
 from suti.infra.bus.lease import Lease
 from suti.infra.bus.tickets import ShardTicket
 from suti.infra.bus.worker import Worker
@@ -73,7 +74,7 @@ async def test_a_retryable_error_is_tried_again_after_the_delay_with_another_fen
             raise StoreAway("try again")
 
     await bus.issue(ticket())
-    async with working(bus, handle, dead_letters, backoff_s=(0.4,)):
+    async with working(bus, handle, dead_letters, patience=Patience(backoff_s=(0.4,))):
         await becomes(lambda: len(seen) == 2)
 
     assert [delivery for delivery, _, _ in seen] == [1, 2]
@@ -116,7 +117,7 @@ async def test_an_error_nobody_foresaw_is_retried_and_then_a_dead_letter(bus: Bu
         raise KeyError("surprise")
 
     await bus.issue(ticket())
-    async with working(bus, handle, dead_letters, max_deliveries=3):
+    async with working(bus, handle, dead_letters):
         await becomes(lambda: bool(dead_letters.list()))
 
         async def empty() -> bool:
@@ -138,7 +139,7 @@ async def test_being_asked_to_stop_costs_no_attempt(bus: Bus, dead_letters: Dead
             raise Preempted("goes on later")
 
     await bus.issue(ticket())
-    async with working(bus, handle, dead_letters, max_deliveries=2):
+    async with working(bus, handle, dead_letters, patience=Patience(crashes=2)):
         await becomes(lambda: len(deliveries) == 4)
 
     assert deliveries == [1, 1, 1, 1]

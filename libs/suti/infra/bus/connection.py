@@ -245,7 +245,7 @@ class Bus:
             subscription = await self._client.subscribe(f"{EVENT_SUBJECT}.{event}")
             await self._client.flush(timeout=cast("int", _CALL_S))
         try:
-            yield (_event(message) async for message in subscription.messages)
+            yield _events(subscription.messages)
         finally:
             if self._client.is_connected:
                 await subscription.unsubscribe()
@@ -338,8 +338,18 @@ def _trust(ca: Path) -> ssl.SSLContext:
         ) from error
 
 
-def _event(message: Msg) -> Event:
-    return Event(name=message.subject.removeprefix(f"{EVENT_SUBJECT}."), fields=json.loads(message.data or b"{}"))
+async def _events(messages: AsyncIterator[Msg]) -> AsyncGenerator[Event]:
+    """The announcements among the messages; what is none is passed over, and logged."""
+    async for message in messages:
+        try:
+            fields = cast("object", json.loads(message.data or b"{}"))
+        except ValueError:  # UnicodeDecodeError is one as well
+            fields = None
+        if isinstance(fields, dict):
+            name = message.subject.removeprefix(f"{EVENT_SUBJECT}.")
+            yield Event(name=name, fields=cast("dict[str, Any]", fields))
+        else:
+            _log.warning("%d bytes on %s are no announcement: passed over", len(message.data), message.subject)
 
 
 def _is_refusal(error: BaseException) -> bool:

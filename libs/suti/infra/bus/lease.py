@@ -29,9 +29,12 @@ class LeaseLost(RetryableError):
 class Lease:
     """One delivery of one ticket. `fence` names its writer: no two deliveries share one."""
 
-    def __init__(self, bus: Bus, message: Msg, *, ack_wait_s: float) -> None:
+    def __init__(
+        self, bus: Bus, message: Msg, *, ack_wait_s: float, tries: int, gives_up: Callable[[Exception], bool]
+    ) -> None:
         self.fence = str(ULID())
-        self.delivery = message.metadata.num_delivered  # 1 for the first
+        self.delivery = tries + 1  # 1 for the first
+        self.gives_up = gives_up  # whether the ticket would be given up for good if its work ended with this error now
         self.lost = False
         self._bus = bus
         self._reply = message.reply

@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+import socket
+import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import ClassVar
 
@@ -13,8 +15,10 @@ from nats.aio.msg import Msg
 from nats.js.client import JetStreamContext
 from opentelemetry.trace import Span, Status, StatusCode
 
-from suti.core.errors import ExitCode, PermanentError, SutiError
+from suti.core.errors import BadConfiguration, PermanentError, SutiError
+from suti.infra.bus import failures
 from suti.infra.bus.connection import Bus, BusUnavailable
+from suti.infra.bus.failures import DEFAULT_PATIENCE, Failures, Patience
 from suti.infra.bus.lease import Lease
 from suti.infra.bus.tickets import ShardTicket, TicketUnreadable
 from suti.infra.dead_letters import DeadLetter, DeadLetters, letter_id
@@ -26,6 +30,7 @@ Handle = Callable[[ShardTicket, Lease], Awaitable[None]]
 
 _FETCH_S = 1.0  # how long one question for work stays open; bounds how late a worker notices that it should stop
 _PAUSE_S = 0.5  # before asking again after the server did not answer
+_REFUSED_PAUSE_S = 2.0  # before asking again after a refusal, while it is open whether this worker can do anything
 
 _log = logging.getLogger(__name__)
 
@@ -37,26 +42,20 @@ class DeliveriesExhausted(PermanentError):
 
     def __init__(self, deliveries: int) -> None:
         super().__init__(
-            f"{deliveries} deliveries, and no worker lived to answer the last: look for lack of memory, then replay"
+            f"{deliveries} tries, and no worker lived to answer the last: look for lack of memory, then replay"
         )
-
-
-@dataclass(frozen=True)
-class _Failure:
-    """What a handler's error means for its ticket."""
-
-    reason: str
-    message: str
-    hopeless: bool  # no retry can help
-    free: bool  # the attempt does not count: the work was asked to stop
 
 
 class Worker:
     """Works on one stage's tickets until told to stop.
 
-    A handler that returns is done with its ticket. RetryableError: delivered again after a while. PermanentError, or a
-    failure at the last delivery: a dead letter. Any other exception is retried as well, for it may come from the
-    machine. An error whose exit code is TERMINATED (the work was asked to stop) costs no attempt.
+    A handler that returns is done with its ticket. What raises is tried again or becomes a dead letter as
+    `failures.after` says. An error whose exit code is TERMINATED (the work was asked to stop) costs no attempt.
+    A worker that refuses for its configuration, and never could do any ticket, asks for the next one after a pause:
+    those that are set up well are faster then.
+
+    `name` tells workers apart that are set up each for themselves; unset: the host's (on Kubernetes the pod's).
+    Work that `outlives_worker` (a job) knows by itself how often it died: deaths of its workers are not counted.
     """
 
     def __init__(
@@ -68,9 +67,10 @@ class Worker:
         dead_letters: DeadLetters,
         concurrency: int = 1,
         ack_wait_s: float = 30.0,
-        max_deliveries: int = 5,
-        backoff_s: Sequence[float] = (1.0, 5.0, 20.0, 60.0),
+        patience: Patience = DEFAULT_PATIENCE,
         drain_s: float = 20.0,
+        outlives_worker: bool = False,
+        name: str | None = None,
     ) -> None:
         self.stage = stage
         self._bus = bus
@@ -78,9 +78,11 @@ class Worker:
         self._dead_letters = dead_letters
         self._concurrency = concurrency
         self._ack_wait_s = ack_wait_s
-        self._max_deliveries = max_deliveries
-        self._backoff_s = tuple(backoff_s)
+        self._patience = patience
         self._drain_s = drain_s
+        self._outlives_worker = outlives_worker
+        self._name = name or socket.gethostname()
+        self._proven = False  # has done a ticket, so its configuration is right for some
         self._leases: dict[Lease, ShardTicket] = {}
 
     def in_work(self) -> dict[ShardTicket, Lease]:
@@ -123,26 +125,35 @@ class Worker:
                     if place is not None:
                         await _leave(place)
                         place = None
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(stop.wait(), _PAUSE_S)
+                    await _pause(stop, _PAUSE_S)
                     continue
                 if message is None:
                     continue
                 if stop.is_set():
                     await self._put_back(message)
                     return
-                await self._take(message)
+                if await self._take(message) == "refused" and not self._proven:
+                    await _pause(stop, _REFUSED_PAUSE_S)
         finally:
             if place is not None:
                 await _leave(place)
 
-    async def _take(self, message: Msg) -> None:
-        delivery = message.metadata.num_delivered
+    async def _take(self, message: Msg) -> str:
+        """Does what the message asks for, and answers for it. Returns the outcome, for the metrics."""
+        delivery, before = message.metadata.num_delivered, Failures.read(message.headers)
+        if before.wait_s > 0 and delivery == 1:
+            with suppress(nats.errors.Error, OSError):  # not heard: delivered again after ack_wait
+                await message.nak(delay=before.wait_s)
+            return "put off"
         try:
             ticket = ShardTicket.decode(message.data)
         except TicketUnreadable as error:
-            await self._bury(message, None, _failure(error))
-            return
+            await self._bury(message, None, error, before, tries=delivery)
+            return "dead letter"
+        died = delivery - 1 - (before.wait_s > 0)
+        before = replace(
+            before, tries=before.tries + died, crashes=before.crashes + (0 if self._outlives_worker else died)
+        )
         with processing_ticket(
             run_id=ticket.run_id,
             stage=ticket.stage,
@@ -151,16 +162,28 @@ class Worker:
             delivery=delivery,
             headers=message.headers,
         ) as span:
-            if delivery > self._max_deliveries:
-                await self._bury(message, ticket, _failure(DeliveriesExhausted(delivery - 1)))
-                return
+            if before.crashes >= self._patience.crashes:
+                await self._bury(message, ticket, DeliveriesExhausted(before.tries), before, tries=before.tries)
+                return "dead letter"
             began = asyncio.get_running_loop().time()
-            outcome = await self._attempt(message, ticket, span)
+            outcome = await self._attempt(message, ticket, before, span)
             metrics.record_ticket(stage=self.stage, outcome=outcome, seconds=asyncio.get_running_loop().time() - began)
+            return outcome
 
-    async def _attempt(self, message: Msg, ticket: ShardTicket, span: Span) -> str:
+    async def _attempt(self, message: Msg, ticket: ShardTicket, before: Failures, span: Span) -> str:
         """Lets the handler work, and answers for the ticket. Returns the outcome, for the metrics."""
-        lease = Lease(self._bus, message, ack_wait_s=self._ack_wait_s)
+        now_s = time.time()  # what is too long is decided once, at the start, so that the handler can ask
+
+        def after(error: Exception) -> Failures | None:
+            return failures.after(error, before, worker=self._name, now_s=now_s, patience=self._patience)
+
+        lease = Lease(
+            self._bus,
+            message,
+            ack_wait_s=self._ack_wait_s,
+            tries=before.tries,
+            gives_up=lambda error: not failures.is_free(error) and after(error) is None,
+        )
         self._leases[lease] = ticket
         try:
             async with lease.held():
@@ -169,70 +192,85 @@ class Worker:
             await self._put_back(message)
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the ticket must not be lost
-            return await self._fail(message, ticket, error, span)
+            return await self._fail(message, ticket, error, before, then=after(error), span=span)
         finally:
             del self._leases[lease]
+        self._proven = True
         await self._answer(message, Msg.Ack.Ack)
         return "done"
 
-    async def _fail(self, message: Msg, ticket: ShardTicket, error: Exception, span: Span) -> str:
-        failure = _failure(error)
-        delivery = message.metadata.num_delivered
+    async def _fail(
+        self,
+        message: Msg,
+        ticket: ShardTicket,
+        error: Exception,
+        before: Failures,
+        *,
+        then: Failures | None,
+        span: Span,
+    ) -> str:
+        free = failures.is_free(error)
         _log.log(
-            logging.INFO if failure.free else logging.WARNING,
-            "%s shard %d of run %s, delivery %d: %s: %s",
-            ticket.stage, ticket.shard, ticket.run_id, delivery, failure.reason, failure.message,
+            logging.INFO if free else logging.WARNING,
+            "%s shard %d of run %s, try %d: %s: %s",
+            ticket.stage, ticket.shard, ticket.run_id, before.tries + 1, _reason(error), error,
             exc_info=None if isinstance(error, SutiError) else error,
         )  # fmt: skip
-        if failure.free:
+        if free:
             await self._put_back(message)
             return "put back"
         span.record_exception(error)
-        span.set_status(Status(StatusCode.ERROR, failure.reason))
-        if failure.hopeless or delivery >= self._max_deliveries:
-            await self._bury(message, ticket, failure)
+        span.set_status(Status(StatusCode.ERROR, _reason(error)))
+        if then is None:
+            bad_data = failures.is_bad_data(error)
+            await self._bury(message, ticket, error, before, tries=before.tries + 1, bad_data=bad_data)
             return "dead letter"
-        await self._retry_later(message)
-        return "retried"
+        await self._put_back(message, then)
+        return "refused" if isinstance(error, BadConfiguration) else "retried"
 
-    async def _retry_later(self, message: Msg) -> None:
-        tried = message.metadata.num_delivered
-        delay_s = self._backoff_s[min(tried, len(self._backoff_s)) - 1] if self._backoff_s else 0.0
-        with suppress(nats.errors.Error, OSError):  # not heard: delivered again after ack_wait
-            await message.nak(delay=delay_s)
-
-    async def _put_back(self, message: Msg) -> None:
-        """The ticket waits anew, with all its attempts before it.
+    async def _put_back(self, message: Msg, told: Failures | None = None) -> None:
+        """The ticket waits anew; it takes `told` along, and has all its tries before it where there is nothing to tell.
 
         In between it is nowhere: if we die right there, whoever compares ledger and tickets issues it again.
         """
         if await self._answer(message, Msg.Ack.Ack):
+            headers = failures.without(message.headers) | (told.header() if told is not None else {})
             try:
-                await self._bus.publish(message.subject, message.data, headers=message.headers or {})
+                await self._bus.publish(message.subject, message.data, headers=headers)
             except SutiError as error:
                 _log.warning("a ticket of %s could not be put back: %s", message.subject, error)
 
-    async def _bury(self, message: Msg, ticket: ShardTicket | None, failure: _Failure) -> None:
+    async def _bury(
+        self,
+        message: Msg,
+        ticket: ShardTicket | None,
+        error: Exception,
+        before: Failures,
+        *,
+        tries: int,
+        bad_data: bool = False,
+    ) -> None:
         meta = message.metadata
         letter = DeadLetter(
             letter_id=letter_id(subject=message.subject, sent_at=meta.timestamp, sequence=meta.sequence.stream),
             subject=message.subject,
             body=message.data,
-            reason=failure.reason,
-            message=failure.message,
+            reason=_reason(error),
+            message=str(error) if isinstance(error, SutiError) else f"{type(error).__name__}: {error}",
             run_id=ticket.run_id if ticket else "",
             stage=ticket.stage if ticket else self.stage,
             shard=ticket.shard if ticket else 0,
-            deliveries=min(meta.num_delivered, self._max_deliveries),
+            deliveries=tries,
             trace_id=current_trace_id(),
             at=datetime.now(UTC),
             headers=dict(message.headers or {}),
+            bad_data=bad_data,
         )
         try:
             await asyncio.to_thread(self._dead_letters.record, letter)
-        except Exception as error:  # noqa: BLE001 - the store is down, or worse: keep the ticket until it can be written
-            _log.warning("could not write a dead letter (%s); the ticket stays in the queue", error)
-            await self._retry_later(message)
+        except Exception as unwritten:  # noqa: BLE001 - the store is down, or worse: keep the ticket until it can be
+            _log.warning("could not write a dead letter (%s); the ticket stays in the queue", unwritten)
+            await self._put_back(message, replace(before, wait_s=max(self._patience.backoff_s, default=0.0)))
             return
         await self._answer(message, Msg.Ack.Term)
         with suppress(SutiError):
@@ -264,12 +302,10 @@ async def _leave(place: JetStreamContext.PullSubscription) -> None:
         await place.unsubscribe()
 
 
-def _failure(error: Exception) -> _Failure:
-    if isinstance(error, SutiError):
-        return _Failure(
-            reason=error.reason,
-            message=str(error),
-            hopeless=isinstance(error, PermanentError),
-            free=error.exit_code == ExitCode.TERMINATED,
-        )
-    return _Failure(reason="UNEXPECTED", message=f"{type(error).__name__}: {error}", hopeless=False, free=False)
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
+
+
+def _reason(error: Exception) -> str:
+    return error.reason if isinstance(error, SutiError) else "UNEXPECTED"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from suti.api.pipeline.v1.pipeline_pb2 import Run, RunState, StageProgress, StageState
+from suti.api.pipeline.v1.pipeline_pb2 import Run, RunState, StageProgress, StageState, WaitReason
 from suti.api.types.v1.types_pb2 import Stage
 from suti.client import Suti
 from suti.core.errors import PermanentError
@@ -21,7 +21,8 @@ def follow(client: Suti, run_id: str, bars: Progress, *, on_stage: Callable[[str
     """Show the run until it has ended, and return it. `on_stage` is told once when a stage begins.
 
     Raises:
-        RunDidNotSucceed: it is EMPTY, FAILED or CANCELLED; its stage and counts are in the message.
+        RunDidNotSucceed: it is EMPTY, FAILED or CANCELLED, or waits for a decision about dead letters; its stage and
+            counts are in the message.
         RemoteError: the pipeline service cannot be reached.
     """
     tasks: dict[int, TaskID] = {}
@@ -37,11 +38,21 @@ def follow(client: Suti, run_id: str, bars: Progress, *, on_stage: Callable[[str
             if stage.state in {StageState.STAGE_STATE_RUNNING, StageState.STAGE_STATE_DONE} and name not in begun:
                 begun.add(name)
                 on_stage(name)
+        if any(stage.shards_dead for stage in run.stages) and not run.HasField("outcome"):
+            _refuse_to_wait(client, run_id)
     if run.state != RunState.RUN_STATE_SUCCEEDED:
         ended = RunState.Name(run.state).removeprefix("RUN_STATE_")
         where = f" in {Stage.Name(run.outcome.stage).removeprefix('STAGE_').lower()}" if run.outcome.stage else ""
         raise RunDidNotSucceed(f"run {run_id} ended {ended}{where}: {run.outcome.reason}: {run.outcome.message}")
     return run
+
+
+def _refuse_to_wait(client: Suti, run_id: str) -> None:
+    """A run whose dead letters want somebody's decision would wait for ever: in a demo there is nobody."""
+    answer = client.explain_run(run_id)
+    for stage in answer.stages:
+        if stage.waits_for == WaitReason.WAIT_REASON_DEAD_LETTERS:
+            raise RunDidNotSucceed(f"run {run_id} waits: {stage.message}")
 
 
 def stage_bars(console: Console) -> Progress:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch.optim import Optimizer
 
-from suti.core.errors import RetryableError
+from suti.core.errors import PermanentError
 from suti.ml.apprentice.average import WeightAverage
 from suti.ml.apprentice.examples import Batch, ExampleSet
 from suti.ml.apprentice.recipe import ApprenticeRecipe
@@ -24,8 +24,8 @@ from suti.ml.subject.network import SubjectUNet
 TrainingCallback = Callable[[int, int, float], None]
 
 
-class TrainingDiverged(RetryableError):
-    """A loss was not a number. Retrying resumes from the last checkpoint."""
+class TrainingDiverged(PermanentError):
+    """A loss or its gradient is not a finite number. The same seed would end there again."""
 
     reason = "TRAINING_DIVERGED"
 
@@ -62,7 +62,7 @@ class Trainer:
         """Take one step and answer its loss.
 
         Raises:
-            TrainingDiverged: the loss is not a number; the weights are those before the step.
+            TrainingDiverged: the loss or its gradient is not finite; weights and average are those before the step.
         """
         batch = self._examples.batch(self.step, recipe=self.recipe, seed=self.seed)
         for group in self.optimizer.param_groups:
@@ -70,10 +70,13 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         loss = batch_loss(self.network, self._schedule, batch, dtype=self.recipe.dtype, device=self._device)
         value = float(loss.detach())
-        if math.isnan(value):
-            raise TrainingDiverged(f"the loss of step {self.step} is not a number: lower apprentice.learning_rate")
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        norm = float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0))
+        if not (math.isfinite(value) and math.isfinite(norm)):
+            raise TrainingDiverged(
+                f"step {self.step} has a loss of {value:g} and a gradient of length {norm:g}: "
+                "lower apprentice.learning_rate and start a new run"
+            )
         self.optimizer.step()
         self.average.update(self.network, self.step)
         self.step += 1

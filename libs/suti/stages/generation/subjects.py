@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from suti.core import keys
 from suti.core.errors import InvalidArgument, NotFound
+from suti.core.fields import known_fields
 from suti.core.ids import new_subject_id
 from suti.infra.store import ObjectMissing, Store
 
@@ -126,7 +127,8 @@ class SubjectShelf:
             found = json.loads(self._store.get(keys.subject(subject_id, _RECORD)))
         except ObjectMissing:
             raise SubjectMissing(subject_id) from None
-        return Subject(**found | {name: tuple(found[name]) for name in ("captions", "pixels_sha256")})
+        tuples = {name: tuple(found[name]) for name in ("captions", "pixels_sha256")}
+        return Subject(**known_fields(Subject, found) | tuples)
 
     def demonstrations(self, subject: Subject) -> tuple[Demonstration, ...]:
         """The subject's pictures with their captions. Raises SubjectMissing if it was deleted meanwhile."""

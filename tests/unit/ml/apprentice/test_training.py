@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load
 
+from suti.core.errors import PermanentError
 from suti.ml.apprentice.checkpoints import CheckpointInvalid, restore, take_checkpoint
 from suti.ml.apprentice.examples import ExampleSet, NoExamples, Shown, SubjectExamples
 from suti.ml.apprentice.recipe import ApprenticeRecipe
@@ -122,6 +123,32 @@ def test_a_loss_that_is_not_a_number_ends_the_training_before_the_weights_change
         trainer.advance()
     assert trainer.step == 0
     assert all(torch.equal(value, before[name]) for name, value in trainer.network.named_parameters())
+
+
+@pytest.mark.parametrize("gradient", [torch.inf, torch.nan])
+def test_a_gradient_that_is_not_finite_ends_the_training_for_good_before_weights_and_average_change(
+    gradient: float,
+) -> None:
+    trainer = new_trainer(1)
+    trainer.run(until=1)
+    before = take_checkpoint(trainer).data
+    name, weight = next(iter(trainer.network.named_parameters()))
+    weight.register_hook(lambda grad: torch.full_like(grad, gradient))  # the loss stays a number
+
+    with pytest.raises(PermanentError, match="learning_rate") as end:
+        trainer.advance()
+
+    assert isinstance(end.value, TrainingDiverged), name
+    assert take_checkpoint(trainer).data == before
+
+
+def test_an_infinite_loss_ends_the_training() -> None:
+    trainer = new_trainer(1)
+    with torch.no_grad():
+        trainer.network.unet.conv_out.bias.fill_(3e38)  # its square is beyond float32
+
+    with pytest.raises(TrainingDiverged, match="inf"):
+        trainer.advance()
 
 
 def test_the_defaults_are_the_papers() -> None:
