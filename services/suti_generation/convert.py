@@ -1,6 +1,6 @@
 """Between the contract's messages and what the stages work with."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -9,12 +9,14 @@ from suti.api.generation.v1 import generation_pb2 as pb
 from suti.api.types.v1 import types_pb2 as types
 from suti.core.errors import InvalidArgument
 from suti.core.seeds import derive_seed
+from suti.infra.store import Store
 from suti.ml.diffusion.recipe import SamplerName
 from suti.stages.generation.entries import ModelEntry, ModelKind
 from suti.stages.generation.order import DrawOrder
 from suti.stages.generation.painter import Queued, StepDone, Told
-from suti.stages.generation.subjects import Demonstration, Subject
+from suti.stages.generation.subjects import Demonstration, Subject, check_count
 from suti.stages.model_catalogue import UnknownModel
+from suti.stages.sent_pictures import read_sent
 
 _SAMPLERS: Mapping[int, SamplerName | None] = {
     types.SAMPLER_UNSPECIFIED: None,
@@ -59,19 +61,23 @@ def order_from_proto(request: pb.GenerateRequest) -> DrawOrder:
     )
 
 
-def sources_from_proto(
-    demonstrations: Sequence[types.Demonstration], read: Callable[[str], bytes]
-) -> list[tuple[bytes, str]]:
-    """Pictures' bytes with their captions; those that lie in the store are fetched with `read`."""
+def sources_from_proto(demonstrations: Sequence[types.Demonstration], store: Store) -> list[tuple[bytes, str]]:
+    """Pictures' bytes with their captions; those that lie in the store are read. Blocking: for threads.
+
+    Raises:
+        DemonstrationCount, InvalidArgument, StoreKeyRefused, ObjectMissing: each names the field that is wrong.
+    """
+    check_count(len(demonstrations))  # before anything is read
     sources: list[tuple[bytes, str]] = []
     for index, one in enumerate(demonstrations):
+        field = f"demonstrations[{index}].picture"
         match one.picture.WhichOneof("source"):
             case "content":
                 sources.append((one.picture.content, one.caption))
             case "store_key":
-                sources.append((read(one.picture.store_key), one.caption))
+                sources.append((read_sent(one.picture.store_key, store, field=field), one.caption))
             case _:
-                raise InvalidArgument(f"demonstrations[{index}].picture", "it is missing: send its bytes or its key")
+                raise InvalidArgument(field, "it is missing: send its bytes or its key")
     return sources
 
 

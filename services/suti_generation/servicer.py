@@ -57,7 +57,7 @@ class Artist:
 
     async def decode(self, demonstrations: Sequence[types.Demonstration]) -> tuple[Demonstration, ...]:
         """Demonstrations as they came, made usable. Raises as `decode_demonstrations`."""
-        sources = await asyncio.to_thread(convert.sources_from_proto, demonstrations, self._store.get)
+        sources = await asyncio.to_thread(convert.sources_from_proto, demonstrations, self._store)
         return await asyncio.to_thread(decode_demonstrations, sources)
 
 

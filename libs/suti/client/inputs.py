@@ -10,8 +10,7 @@ from google.protobuf.struct_pb2 import Struct
 from suti.api.pipeline.v1.pipeline_pb2 import CrawlFormat, CrawlInput, Preset, RunModels, RunOrder
 from suti.api.types.v1.types_pb2 import Demonstration, ModelRef, Picture, Sampler, Skill
 from suti.core.errors import InvalidArgument
-
-MAX_PICTURE_BYTES = 8 * 1024 * 1024
+from suti.core.limits import PICTURE_BYTES
 
 PresetName = Literal["", "paper", "toy"]
 CrawlFormatName = Literal["", "warc", "img2dataset"]
@@ -52,7 +51,7 @@ def picture(source: PictureSource) -> Picture:
         OSError: the file cannot be read.
     """
     content = source.read_bytes() if isinstance(source, Path) else source
-    if not 0 < len(content) <= MAX_PICTURE_BYTES:
+    if not 0 < len(content) <= PICTURE_BYTES:
         raise InvalidArgument("picture", f"{len(content)} bytes; send 1 byte to 8 MiB, shrink it first")
     return Picture(content=content)
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from suti.core.limits import MESSAGE_BYTES
+
 
 @dataclass(frozen=True)
 class Tls:
@@ -25,7 +27,7 @@ class Options:
     first_delay_s: float = 0.3  # before the second try; doubled after each, with jitter
     longest_delay_s: float = 5.0
     keepalive_s: float = 30.0  # a dead connection is noticed after this and ten seconds
-    max_message_bytes: int = 64 * 1024 * 1024
+    max_message_bytes: int = MESSAGE_BYTES
     tls: Tls | None = None
     allow_plaintext: bool = False  # to other hosts than this one; loopback is always allowed
     token: str | Callable[[], str] = ""  # bearer token, or what reads the present one

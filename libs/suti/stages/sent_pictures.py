@@ -6,21 +6,28 @@ from typing import ClassVar, Protocol
 
 from PIL import Image
 
+from suti.core import keys
 from suti.core.errors import InvalidArgument
+from suti.core.limits import PICTURE_BYTES
 from suti.infra.store import Store
 from suti.ml.clusters.decode import DecodedPicture, PictureRefused, decode
 from suti.ml.clusters.reasons import Drop
 from suti.ml.clusters.recipe import GroupingRecipe
 
-MAX_BYTES = 8 * 2**20
-
-_LIMITS = GroupingRecipe(max_picture_bytes=MAX_BYTES, min_side_px=8)
+_OFFERED = (keys.DRAWN, keys.SUBJECTS, keys.OPERATIONS)  # where answers name pictures; all else is no caller's
+_LIMITS = GroupingRecipe(max_picture_bytes=PICTURE_BYTES, min_side_px=8)
 
 
 class SentPictureRefused(InvalidArgument):
     """A picture that was sent cannot be used; `reason` says which way, as in a run's drops."""
 
     reason: ClassVar[str] = "PICTURE_UNREADABLE"
+
+
+class StoreKeyRefused(InvalidArgument):
+    """A key that no answer ever named: what runs and jobs wrote is not shown to callers."""
+
+    reason: ClassVar[str] = "STORE_KEY_REFUSED"
 
 
 class SentPicture(Protocol):
@@ -37,10 +44,23 @@ def open_sent(picture: SentPicture, store: Store, *, field: str) -> Image.Image:
 
     Raises:
         SentPictureRefused: its bytes are no usable picture; `field` names it.
-        ObjectMissing: its key leads nowhere.
+        StoreKeyRefused, ObjectMissing: its key may not be read, or leads nowhere.
     """
-    content = store.get(picture.store_key) if picture.store_key else picture.content
+    content = read_sent(picture.store_key, store, field=field) if picture.store_key else picture.content
     return Image.open(io.BytesIO(decode_sent(content, field=field).png)).convert("RGB")
+
+
+def read_sent(store_key: str, store: Store, *, field: str) -> bytes:
+    """What lies at a key that a caller names, if it may be a picture; nothing larger is ever read.
+
+    Raises:
+        StoreKeyRefused, SentPictureRefused, ObjectMissing: the key may not be read, is too large, leads nowhere.
+    """
+    if not store_key.startswith(_OFFERED):
+        raise StoreKeyRefused(f"{field}.store_key", f"{store_key[:64]!r}: give one that an answer named, or the bytes")
+    if (size := store.size(store_key)) > PICTURE_BYTES:
+        raise _refusal(Drop.PICTURE_TOO_LARGE)(field, f"{size} bytes: send at most {PICTURE_BYTES}")
+    return store.get(store_key)
 
 
 def decode_sent(content: bytes, *, field: str) -> DecodedPicture:
@@ -52,7 +72,7 @@ def decode_sent(content: bytes, *, field: str) -> DecodedPicture:
         raise _refusal(refused.reason)(
             field,
             f"{refused.reason}{detail}: send a PNG, JPEG or WebP of at least {_LIMITS.min_side_px} pixels a side, "
-            f"at most {_LIMITS.max_picture_px} pixels in all and {MAX_BYTES} bytes",
+            f"at most {_LIMITS.max_picture_px} pixels in all and {PICTURE_BYTES} bytes",
         ) from refused
 
 

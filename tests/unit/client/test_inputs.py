@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from suti.client.inputs import MAX_PICTURE_BYTES, demonstration, run_order, sampler
+from suti.client.inputs import demonstration, run_order, sampler
 from suti.client.requests.generation import generate_request
 from suti.client.requests.pipeline import drop_dead_letters
 from suti.core.errors import InvalidArgument
+from suti.core.limits import PICTURE_BYTES
 
 
 def test_a_picture_is_read_from_a_file_or_taken_as_bytes(tmp_path: Path) -> None:
@@ -16,7 +17,7 @@ def test_a_picture_is_read_from_a_file_or_taken_as_bytes(tmp_path: Path) -> None
     assert demonstration(tmp_path / "cat.png", "a cat") == demonstration(b"png", "a cat")
 
 
-@pytest.mark.parametrize("size", [0, MAX_PICTURE_BYTES + 1])
+@pytest.mark.parametrize("size", [0, PICTURE_BYTES + 1])
 def test_an_empty_or_huge_picture_is_refused(size: int) -> None:
     with pytest.raises(InvalidArgument, match="shrink it first"):
         demonstration(bytes(size))

@@ -5,6 +5,7 @@ import json
 import grpc
 import grpc.aio
 
+from suti.core.limits import MESSAGE_BYTES
 from suti.infra.rpc.calls import AsyncCalls, SyncCalls
 from suti.infra.rpc.security import ChannelSecurity
 
@@ -32,7 +33,7 @@ def open_channel(
     *,
     security: ChannelSecurity | None = None,
     default_deadline_s: float = 60.0,
-    max_message_bytes: int = 16 * 2**20,
+    max_message_bytes: int = MESSAGE_BYTES,
 ) -> grpc.aio.Channel:
     """A channel to `host:port` for asyncio. Calls raise grpc.RpcError: see `error_from_rpc`.
 
@@ -52,7 +53,7 @@ def open_sync_channel(
     *,
     security: ChannelSecurity | None = None,
     default_deadline_s: float = 60.0,
-    max_message_bytes: int = 16 * 2**20,
+    max_message_bytes: int = MESSAGE_BYTES,
 ) -> grpc.Channel:
     """The same without asyncio."""
     security = security or ChannelSecurity()

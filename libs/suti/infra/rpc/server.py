@@ -11,6 +11,7 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from suti.core.errors import BadConfiguration
+from suti.core.limits import MESSAGE_BYTES
 from suti.infra.rpc.guard import CallGuard
 from suti.infra.rpc.operations import Operations, OperationsServicer
 from suti.infra.rpc.security import ServerSecurity
@@ -34,7 +35,8 @@ class RpcServer:
         *,
         security: ServerSecurity | None = None,
         reflection: bool = True,
-        max_message_bytes: int = 16 * 2**20,
+        max_message_bytes: int = MESSAGE_BYTES,
+        max_calls: int = 256,
         default_deadline_s: float = 60.0,
         health_address: str | None = None,
     ) -> None:
@@ -47,6 +49,7 @@ class RpcServer:
         self._health = HealthServicer()
         self._server = grpc.aio.server(
             interceptors=[CallGuard(self._security, default_deadline_s=default_deadline_s)],
+            maximum_concurrent_rpcs=max_calls,  # more get RESOURCE_EXHAUSTED; those that are watched count too
             options=[
                 ("grpc.max_receive_message_length", max_message_bytes),
                 ("grpc.max_send_message_length", max_message_bytes),

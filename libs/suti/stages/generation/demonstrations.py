@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from suti.core.errors import InvalidArgument
+from suti.core.limits import PICTURES_BYTES
 from suti.stages.generation.subjects import Demonstration, check_captions, check_count
 from suti.stages.sent_pictures import decode_sent
-
-MAX_TOTAL_BYTES = 32 * 2**20
 
 
 class DemonstrationsTooLarge(InvalidArgument):
@@ -25,9 +24,9 @@ def decode_demonstrations(pictures: Sequence[tuple[bytes, str]]) -> tuple[Demons
     """
     check_count(len(pictures))
     check_captions([caption for _, caption in pictures])
-    if (total := sum(len(content) for content, _ in pictures)) > MAX_TOTAL_BYTES:
+    if (total := sum(len(content) for content, _ in pictures)) > PICTURES_BYTES:
         raise DemonstrationsTooLarge(
-            "demonstrations", f"{total} bytes together: shrink the pictures to {MAX_TOTAL_BYTES} at most"
+            "demonstrations", f"{total} bytes together: shrink the pictures to {PICTURES_BYTES} at most"
         )
     decoded = [
         decode_sent(content, field=f"demonstrations[{index}].picture") for index, (content, _) in enumerate(pictures)

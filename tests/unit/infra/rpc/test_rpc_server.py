@@ -231,3 +231,21 @@ async def test_a_handler_that_aborts_by_itself_keeps_its_code() -> None:
             await stub.GetRun(pipeline_pb2.GetRunRequest())
     await server.stop(0)
     assert error_from_rpc(caught.value).grpc_code == "OUT_OF_RANGE"
+
+
+async def test_more_calls_at_once_than_allowed_are_refused_and_later_ones_answered() -> None:
+    go_on = asyncio.Event()
+
+    async def wait(run_id: str) -> str:
+        await go_on.wait()
+        return run_id
+
+    async with serving(wait, max_calls=1) as server, calling(server.address) as (stub, _):
+        first = asyncio.ensure_future(stub.GetRun(pipeline_pb2.GetRunRequest(run_id="R")))
+        await asyncio.sleep(0.2)
+        with pytest.raises(grpc.RpcError) as caught:
+            await stub.GetRun(pipeline_pb2.GetRunRequest(run_id="S"))
+        go_on.set()
+        assert (await first).run_id == "R"
+        assert (await stub.GetRun(pipeline_pb2.GetRunRequest(run_id="T"))).run_id == "T"
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
