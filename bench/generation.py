@@ -8,6 +8,7 @@ from suti.ml.diffusion.recipe import SamplingRecipe
 from suti.ml.subject.attention import SubjectContext
 from suti.ml.subject.drawing import draw_subject_pictures, encode_subject
 
+_ONE = SamplingRecipe(sampler="ddim", steps=20, guidance=1.0)
 _TWO = SamplingRecipe(sampler="ddim", steps=20, guidance=3.0)
 _THREE = SamplingRecipe(sampler="ddim", steps=20, guidance=3.0, subject_guidance=3.0)
 
@@ -55,5 +56,10 @@ def run() -> list[Ratio]:
             lambda: draw(1, _TWO, encode),
             lambda: draw(1, _TWO, context),
             at_least=2.0,
+        ),
+        compare(
+            "the same without guidance: one branch",
+            lambda: draw(1, _ONE, encode),
+            lambda: draw(1, _ONE, context),
         ),
     ]
