@@ -143,7 +143,7 @@ class KubernetesJobs:
 
     async def progress(self, name: str) -> Mapping[int, Progress]:
         """See `Jobs.progress`; a few seconds old."""
-        if self._seen.job(name) is None:
+        if self._seen.job(name) is None or not self._seen.pods(name):
             return {}
         return await asyncio.to_thread(self._progress.read, self._prefix(name))
 

@@ -8,7 +8,8 @@ from suti.infra.jobs.kubernetes.seen import SeenJob, SeenPod
 
 _LACKS = re.compile(r"(\d+) Insufficient ([^,. ]+(?:\.[^,. ]+)*)")
 _NODES = re.compile(r"(\d+)/(\d+) nodes are available")
-_NEVER = "Preemption is not helpful"
+# The scheduler: on these nodes the request is more than they have at all; on these, more than is free.
+_NEVER, _BEHIND = "Preemption is not helpful", "No preemption victims found"
 _IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"})
 _CONFIGURATION = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 _MOST_CHARS = 300
@@ -65,7 +66,7 @@ def _unschedulable(message: str) -> str:
     if not lacks:
         return f"no node takes it ({_short(message)}): see selectors, tolerations and volumes of the job template"
     which = " and ".join(lacks)
-    if _NEVER in message:
+    if _NEVER in message and _BEHIND not in message:  # on some nodes the one, on some the other: it may yet fit
         return f"no node fits: not enough {which}, even if they were empty: ask for less, or add nodes that have it"
     return f"waits behind other pods: not enough {which} just now: wait, or add nodes"
 

@@ -14,6 +14,10 @@ BUSY = (
     "0/3 nodes are available: 3 Insufficient cpu. no new claims to deallocate, "
     "preemption: 0/3 nodes are available: 3 No preemption victims found for incoming pod."
 )
+MIXED = (
+    "0/3 nodes are available: 3 Insufficient cpu. no new claims to deallocate, preemption: 0/3 nodes are available: "
+    "1 Preemption is not helpful for scheduling, 2 No preemption victims found for incoming pod."
+)
 SELECTOR = (
     "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector. no new claims to deallocate, "
     "preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."
@@ -37,6 +41,7 @@ def words(of: Object, *pods: Object, warnings: tuple[str, ...] = ()) -> str:
     [
         (NEVER, "no node fits: not enough memory on 1 of 3 nodes and nvidia.com/gpu on 3 of 3 nodes"),
         (BUSY, "waits behind other pods: not enough cpu on 3 of 3 nodes just now"),
+        (MIXED, "waits behind other pods: not enough cpu on 3 of 3 nodes just now"),
         (SELECTOR, "no node takes it"),
     ],
 )
