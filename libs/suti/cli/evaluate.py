@@ -12,6 +12,7 @@ from suti.cli.answers import answer_console
 from suti.cli.connection import DEFAULT_DATA, DataOption
 from suti.cli.generate import SamplerChoice
 from suti.cli.progress import reported
+from suti.cli.threads import take_half_the_cores
 from suti.core.errors import InvalidArgument
 from suti.local.folder import DataFolder, models_path, packaged_models
 
@@ -57,6 +58,7 @@ def evaluate(  # noqa: PLR0917 - options, given by name
     plan = EvaluationPlan(subjects=subjects, demonstrations=demonstrations, pictures_each=pictures, seed=seed)
     if out is not None and out.is_dir():
         raise InvalidArgument("--out", f"{out} is a folder: name a file in it")
+    take_half_the_cores()
     with reported("loading the model") as report:
         entry, drawing = _load(model, data)
         order = DrawOrder(prompt="-", steps=steps, guidance=guidance, sampler=sampler)

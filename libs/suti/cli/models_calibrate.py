@@ -11,6 +11,7 @@ import typer
 from suti.cli.answers import answer_console
 from suti.cli.connection import DEFAULT_DATA, DataOption
 from suti.cli.progress import Report, reported, say
+from suti.cli.threads import take_half_the_cores
 from suti.core.errors import InvalidArgument, NotFound
 from suti.local.folder import DataFolder, models_path
 
@@ -47,6 +48,7 @@ def calibrate(  # noqa: PLR0917 - options, given by name
     folder = _folder(model, data)
     if write and folder is None:
         raise InvalidArgument("--write", f"{model!r} is no folder on this machine: save it in one first")
+    take_half_the_cores()
     with reported("loading the CLIP") as report:
         clip = load_clip(str(folder or model))
         with _held_out(crawl, run, data, report) as held_out:
