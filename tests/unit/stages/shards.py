@@ -103,7 +103,7 @@ def select(run: Run, pages: Sequence[Sequence[str]]) -> None:
             )
     draft = run.ledger.draft(Stage.GROUPING, 0)
     draft.write("pictures-000000.tar", tar.finish())
-    draft.commit(counts={}, seconds=0)
+    draft.commit(counts={"shards": 1}, seconds=0)
     draft = run.ledger.draft(Stage.SELECTION, 0)
     draft.write("clusters.parquet", to_parquet(rows, PictureRow))
     rows_ND = run.models.clip.encode_pictures(list(pictures.values()))
