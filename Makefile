@@ -49,7 +49,11 @@ test-faults: $(READY) ## Kills every worker of a run once and compares what it e
 
 .PHONY: test-fast
 test-fast: $(READY) ## The tests without processes and servers, those of more than ten seconds left out
-	$(BIN)/pytest tests/unit tests/numerics tests/contract/api -m "not slow" $(ARGS)
+	$(BIN)/pytest tests/unit tests/numerics tests/contract/api -m "not slow and not accelerator" $(ARGS)
+
+.PHONY: test-accelerator
+test-accelerator: $(READY) ## The tests that need a GPU
+	$(BIN)/pytest tests -m accelerator $(ARGS)
 
 .PHONY: lint
 lint: $(READY) ## ruff, formatting, pyright (strict), import rules
