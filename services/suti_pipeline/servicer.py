@@ -1,6 +1,7 @@
 """The pipeline's gRPC API: translate, call, translate."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,7 +11,7 @@ import grpc.aio
 from suti.api.pipeline.v1 import pipeline_pb2 as pb
 from suti.api.pipeline.v1 import pipeline_pb2_grpc
 from suti.core import keys
-from suti.core.errors import InvalidArgument
+from suti.core.errors import InvalidArgument, PermanentError
 from suti.core.records import Stage
 from suti.infra.bus.connection import Bus
 from suti.infra.dead_letters import DeadLetter, DeadLetters
@@ -29,6 +30,8 @@ from suti_pipeline.study import Study
 
 _MIN_INTERVAL_S = 0.1
 _MAX_REASON = 1_000
+
+_log = logging.getLogger(__name__)
 
 type Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -80,8 +83,12 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
         views: list[RunView] = []
         page = page_of(sorted(names, reverse=True), size=request.page_size, token=request.page_token)
         for run_id in page.items:
-            if await asyncio.to_thread(self._store.exists, keys.run_spec(run_id)):
+            if not await asyncio.to_thread(self._store.exists, keys.run_spec(run_id)):
+                continue
+            try:
                 views.append(await self._view(run_id))
+            except PermanentError as error:  # a damaged run hides no other
+                _log.warning("run %s cannot be shown: %s", run_id, error)
         wanted = [view for view in views if request.state in (0, convert.state_to_proto(view.state))]
         return pb.ListRunsResponse(
             runs=[convert.run_to_proto(view, with_spec=False) for view in wanted], next_page_token=page.next_token

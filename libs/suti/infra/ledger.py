@@ -197,9 +197,10 @@ def _read(store: Store, key: str) -> Commit:
         stored = cast("dict[str, Any]", json.loads(data))
         if (written := stored["format"]) > _FORMAT:
             raise CommitTooNew(f"{key} has format {written}, this version reads up to {_FORMAT}: install a newer Suti")
-        parts = tuple(Part(**known_fields(Part, part)) for part in stored["parts"])
-        return Commit(**known_fields(Commit, stored) | {"parts": parts})
+        known = known_fields(Commit, stored)
+        known["parts"] = tuple(Part(**known_fields(Part, part)) for part in stored["parts"])
+        return Commit(**known)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CommitUnreadable(
-            f"{key} is no commit ({error!r}): start a new run, and check the store's disks"
+            f"{key} is no commit ({error!r}): delete it and its shard is done again; check the store's disks"
         ) from error

@@ -1,6 +1,7 @@
 import asyncio
 from contextlib import AbstractAsyncContextManager
 
+import nats
 import pytest
 
 from suti.infra.bus.connection import Bus, BusRefused, BusUnavailable, QueueState
@@ -104,6 +105,21 @@ async def test_an_announcement_reaches_who_listens_and_nobody_else(bus: Bus) -> 
         event = await anext(aiter(events))
 
     assert (event.name, event.fields) == ("committed", {"run_id": RUN, "shard": 3})
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b"[1]", b"null", b"3"])
+async def test_what_is_no_announcement_is_passed_over_and_the_next_one_is_heard(
+    bus: Bus, nats_server: NatsServer, body: bytes
+) -> None:
+    stranger = await nats.connect(nats_server.url)
+    async with bus.listen() as events:
+        await stranger.publish("suti.v1.events.committed", body)
+        await stranger.flush()
+        await bus.announce("committed", shard=4)
+        event = await anext(aiter(events))
+    await stranger.close()
+
+    assert event.fields == {"shard": 4}
 
 
 def test_a_ticket_survives_its_encoding_and_names_its_subject() -> None:

@@ -1,7 +1,7 @@
 import asyncio
 import time
 
-from suti.core.errors import ExitCode, PermanentError, RetryableError
+from suti.core.errors import BadConfiguration, ExitCode, PermanentError, RetryableError
 from suti.infra.bus.connection import Bus
 from suti.infra.bus.failures import Patience
 from suti.infra.bus.lease import Lease
@@ -18,6 +18,10 @@ class StoreAway(RetryableError):
 
 class Broken(PermanentError):
     reason = "BROKEN"
+
+
+class NoModels(BadConfiguration):
+    reason = "NO_MODELS"
 
 
 class Preempted(RetryableError):
@@ -245,3 +249,98 @@ async def test_what_is_in_work_can_be_asked_to_stop_from_outside(bus: Bus, dead_
 
     assert stopped == [1]
     assert worker.in_work() == {}
+
+
+async def test_a_failure_that_passes_by_itself_is_tried_more_often_than_crashes_may_be(
+    bus: Bus, dead_letters: DeadLetters
+) -> None:
+    deliveries: list[int] = []
+
+    async def handle(ticket: ShardTicket, lease: Lease) -> None:
+        deliveries.append(lease.delivery)
+        if len(deliveries) < 5:
+            raise StoreAway("an outage")
+
+    await bus.issue(ticket())
+    async with working(bus, handle, dead_letters, patience=Patience(crashes=2, backoff_s=(0.05,))):
+        await becomes(lambda: len(deliveries) == 5)
+
+    assert deliveries == [1, 2, 3, 4, 5]
+    assert dead_letters.list() == []
+
+
+async def test_a_failure_that_does_not_pass_is_a_dead_letter_in_the_end_and_the_handler_may_know(
+    bus: Bus, dead_letters: DeadLetters
+) -> None:
+    given_up: list[bool] = []
+
+    async def handle(ticket: ShardTicket, lease: Lease) -> None:
+        given_up.append(lease.gives_up(StoreAway("away")))
+        raise StoreAway("away")
+
+    await bus.issue(ticket())
+    async with working(bus, handle, dead_letters, patience=Patience(retry_for_s=0.5, backoff_s=(0.2,))):
+        await becomes(lambda: bool(dead_letters.list()))
+
+    (letter,) = dead_letters.list()
+    assert (letter.reason, letter.bad_data, letter.deliveries) == ("STORE_AWAY", False, len(given_up))
+    assert given_up == [*[False] * (len(given_up) - 1), True]
+    assert len(given_up) >= 2
+
+
+async def test_a_host_that_is_set_up_wrongly_buries_nothing_and_another_does_the_tickets(
+    bus: Bus, dead_letters: DeadLetters
+) -> None:
+    refused: list[int] = []
+    done: set[int] = set()
+
+    async def refuse(ticket: ShardTicket, lease: Lease) -> None:
+        refused.append(ticket.shard)
+        raise NoModels("no models folder")
+
+    async def handle(ticket: ShardTicket, lease: Lease) -> None:
+        done.add(ticket.shard)
+
+    for shard in range(4):
+        await bus.issue(ticket(shard))
+    async with working(bus, refuse, dead_letters, name="broken"):
+        await becomes(lambda: bool(refused))
+        async with working(bus, handle, dead_letters, name="sound"):
+            await becomes(lambda: done == {0, 1, 2, 3})
+
+    assert dead_letters.list() == []
+
+
+async def test_what_several_hosts_refuse_is_a_dead_letter_that_holds_its_run_up(
+    bus: Bus, dead_letters: DeadLetters
+) -> None:
+    async def refuse(ticket: ShardTicket, lease: Lease) -> None:
+        raise NoModels("no models folder")
+
+    patience = Patience(refusals=2, backoff_s=(0.05,))
+    await bus.issue(ticket())
+    async with (
+        working(bus, refuse, dead_letters, name="a", patience=patience),
+        working(bus, refuse, dead_letters, name="b", patience=patience),
+    ):
+        await becomes(lambda: bool(dead_letters.list()))
+
+    (letter,) = dead_letters.list()
+    assert (letter.reason, letter.bad_data) == ("NO_MODELS", False)
+
+
+async def test_deaths_of_who_only_watches_the_work_are_not_counted(bus: Bus, dead_letters: DeadLetters) -> None:
+    deliveries: list[int] = []
+
+    async def handle(ticket: ShardTicket, lease: Lease) -> None:
+        deliveries.append(lease.delivery)
+
+    await bus.issue(ticket())
+    place = await bus.pull("filtering", ack_wait_s=0.2)
+    for _ in range(4):  # four launchers that take the ticket and die
+        await place.fetch(1, timeout=30)
+    async with working(bus, handle, dead_letters, ack_wait_s=0.2, outlives_worker=True):
+        await becomes(lambda: bool(deliveries))
+
+    assert deliveries == [5]
+    assert dead_letters.list() == []

@@ -8,7 +8,7 @@ import pytest
 
 from suti.core import keys
 from suti.core.errors import PermanentError, RetryableError
-from suti.infra.ledger import CommitTooNew, Ledger, NotCommitted, PartCorrupt
+from suti.infra.ledger import CommitTooNew, CommitUnreadable, Ledger, NotCommitted, PartCorrupt
 from suti.infra.store import ObjectMissing, Store
 
 
@@ -159,3 +159,24 @@ def test_a_commit_without_parts_says_that_a_shard_was_empty(ledger: Ledger) -> N
     made = ledger.draft("experts", 0).commit(counts={"in": 0}, seconds=0.0)
 
     assert ledger.get("experts", 0) == replace(made, parts=())
+
+
+def test_a_part_of_a_later_version_that_says_more_is_read(ledger: Ledger) -> None:
+    draft = ledger.draft("experts", 0)
+    draft.write("rows", b"rows")
+    made = draft.commit(counts={}, seconds=0.0)
+    key = keys.commit("01RUN", "experts", 0)
+    fields = json.loads(ledger.store.get(key))
+    fields["parts"][0]["compression"] = "zstd"
+    ledger.store.put(key, json.dumps(fields).encode())
+
+    assert ledger.get("experts", 0) == made
+    assert ledger.commits("experts") == [made]
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b"{}", b'{"format": 1, "parts": 3}', b'{"format": "one"}'])
+def test_a_damaged_commit_is_named_in_an_error_of_ours(ledger: Ledger, content: bytes) -> None:
+    ledger.store.put(keys.commit("01RUN", "experts", 0), content)
+
+    with pytest.raises(CommitUnreadable, match="01RUN/experts/0"):
+        ledger.get("experts", 0)

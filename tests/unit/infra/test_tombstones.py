@@ -7,6 +7,7 @@ import pytest
 
 from suti.core import keys
 from suti.core.errors import BadConfiguration
+from suti.core.records import PictureRow
 from suti.infra.store import Store
 from suti.infra.tombstones import Tombstones, TombstonesUnreadable, add_tombstones, load_tombstones
 
@@ -67,3 +68,34 @@ def test_a_list_that_cannot_be_read_is_never_taken_for_an_empty_one(store: Store
     with pytest.raises(TombstonesUnreadable) as unreadable:
         load_tombstones(store)
     assert isinstance(unreadable.value, BadConfiguration)
+
+
+@pytest.mark.parametrize(
+    ("buried", "covered"),
+    [
+        ({"picture_ids": [PICTURE]}, True),
+        ({"urls": ["http://a/1.png"]}, True),
+        ({"urls": ["http://a/page"]}, True),
+        ({"urls": ["http://a/"]}, False),
+    ],
+)
+def test_a_row_is_covered_for_its_bytes_its_own_url_or_its_page(
+    store: Store, buried: dict[str, list[str]], covered: bool
+) -> None:
+    row = PictureRow(
+        picture_id=PICTURE,
+        cluster_id="c",
+        page_url="http://a/page",
+        picture_url="http://a/1.png",
+        alt_text="",
+        fetched_at="",
+        licence="",
+        width_px=8,
+        height_px=8,
+        pixels_sha256="",
+        part="",
+        offset=0,
+        size_bytes=0,
+    )
+
+    assert add_tombstones(store, **buried).covers_row(row) is covered

@@ -6,9 +6,9 @@ from suti.core.records import Stage
 from suti.stages.shards import SHARDED, Ending, RunFacts, RunState, StageFacts, Wanted, next_tickets, survey
 
 
-def committed(shards: Iterable[int], *, out: int = 2, dead: Iterable[int] = ()) -> StageFacts:
+def committed(shards: Iterable[int], *, out: int = 2, dead: Iterable[int] = (), held: Iterable[int] = ()) -> StageFacts:
     counts = {shard: {"items_in": 5, "items_out": out, "dropped": 5 - out} for shard in shards}
-    return StageFacts(committed=counts, dead=frozenset(dead))
+    return StageFacts(committed=counts, dead=frozenset(dead), held=frozenset(held))
 
 
 def run(
@@ -51,17 +51,43 @@ def test_a_run_whose_apprentice_is_committed_has_succeeded() -> None:
     assert ending(run({**done, Stage.APPRENTICE: committed([0])})) == Ending(RunState.SUCCEEDED)
 
 
-def test_a_dead_shard_is_left_behind_and_the_run_goes_on() -> None:
-    facts = run(
+def captioned(captioning: StageFacts) -> RunFacts:
+    """Of two shards the first one is through."""
+    return run(
         {
             Stage.SELECTION: committed([0, 1]),
-            Stage.CAPTIONING: committed([0], dead=[1]),
+            Stage.CAPTIONING: captioning,
             Stage.EXPERTS: committed([0]),
             Stage.FILTERING: committed([0]),
         }
     )
 
-    assert next_tickets(facts) == [Wanted(Stage.APPRENTICE, 0)]
+
+def test_a_shard_whose_data_is_bad_or_that_was_dropped_is_left_behind_and_the_run_goes_on() -> None:
+    assert next_tickets(captioned(committed([0], dead=[1]))) == [Wanted(Stage.APPRENTICE, 0)]
+
+
+def test_a_shard_that_was_given_up_holds_the_run_up_until_somebody_decides() -> None:
+    waiting = captioned(committed([0], held=[1]))
+
+    assert next_tickets(waiting) == []  # neither a ticket for it nor an apprentice without it
+    assert (survey(waiting)[Stage.CAPTIONING].held, survey(waiting)[Stage.CAPTIONING].settled) == ({1}, False)
+    assert next_tickets(captioned(committed([0], held=[1], dead=[1]))) == [Wanted(Stage.APPRENTICE, 0)]  # dropped
+    assert next_tickets(captioned(committed([0]))) == [Wanted(Stage.CAPTIONING, 1)]  # replayed
+
+
+def test_other_shards_go_on_while_one_is_held() -> None:
+    facts = run({Stage.SELECTION: committed([0], held=[1])}, shards=3)
+
+    assert next_tickets(facts) == [Wanted(Stage.CAPTIONING, 0), Wanted(Stage.SELECTION, 2)]
+
+
+def test_a_run_whose_only_shard_was_given_up_waits_and_has_not_failed() -> None:
+    given_up = StageFacts(held=frozenset({0}))
+    done = {stage: committed([0, 1]) for stage in SHARDED}
+
+    assert next_tickets(RunFacts("01RUN", shards=None, stages={Stage.GROUPING: given_up})) == []
+    assert next_tickets(run({**done, Stage.APPRENTICE: given_up})) == []
 
 
 def test_a_commit_counts_more_than_a_dead_letter_of_the_same_shard() -> None:

@@ -5,7 +5,15 @@ import pytest
 from suti.core.errors import ExitCode, SutiError
 from suti.core.ids import new_run_id
 from suti.infra.jobs.port import IndexStatus, JobState
-from suti.stages.launched_work import JobBroke, JobFailed, JobMisconfigured, JobPlan, job_name, raise_for
+from suti.stages.launched_work import (
+    JobBroke,
+    JobFailed,
+    JobMisconfigured,
+    JobPlan,
+    JobUnable,
+    job_name,
+    raise_for,
+)
 from suti.stages.progress import Preempted
 
 
@@ -14,7 +22,7 @@ from suti.stages.progress import Preempted
     [
         (ExitCode.BAD_DATA, JobFailed),
         (ExitCode.BAD_CONFIGURATION, JobMisconfigured),
-        (ExitCode.TRY_AGAIN, JobBroke),
+        (ExitCode.TRY_AGAIN, JobUnable),
         (137, JobBroke),
         (None, JobBroke),
     ],

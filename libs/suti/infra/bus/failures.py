@@ -45,7 +45,9 @@ class Failures:
         """What a message says; nothing if it says nothing readable."""
         try:
             stored = cast("dict[str, Any]", json.loads((headers or {})[HEADER]))
-            return cls(**known_fields(cls, stored) | {"refused_by": tuple(stored["refused_by"])})
+            known = known_fields(cls, stored)
+            known["refused_by"] = tuple(stored["refused_by"])
+            return cls(**known)
         except (KeyError, ValueError, TypeError, AttributeError):
             return cls()
 

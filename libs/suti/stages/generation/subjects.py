@@ -127,8 +127,9 @@ class SubjectShelf:
             found = json.loads(self._store.get(keys.subject(subject_id, _RECORD)))
         except ObjectMissing:
             raise SubjectMissing(subject_id) from None
-        tuples = {name: tuple(found[name]) for name in ("captions", "pixels_sha256")}
-        return Subject(**known_fields(Subject, found) | tuples)
+        known = known_fields(Subject, found)
+        known |= {name: tuple(found[name]) for name in ("captions", "pixels_sha256")}
+        return Subject(**known)
 
     def demonstrations(self, subject: Subject) -> tuple[Demonstration, ...]:
         """The subject's pictures with their captions. Raises SubjectMissing if it was deleted meanwhile."""

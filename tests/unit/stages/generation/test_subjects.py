@@ -1,6 +1,7 @@
 """Subjects on a real store, and orders that are refused before anything is loaded."""
 
 import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +31,14 @@ def test_a_subject_comes_back_as_it_was_registered(store: Store) -> None:
 
     assert shelf.get(subject.subject_id) == subject
     assert list(shelf.demonstrations(subject)) == shown("mug", "cup")
+
+
+def test_a_subject_of_a_later_version_that_says_more_is_read(store: Store) -> None:
+    subject = SubjectShelf(store).register(shown("mug"), display_name="mine", created_by="me")
+    key = keys.subject(subject.subject_id, "subject.json")
+    store.put(key, json.dumps(json.loads(store.get(key)) | {"mood": "good"}).encode())
+
+    assert SubjectShelf(store).get(subject.subject_id) == subject
 
 
 def test_a_digest_is_over_pictures_and_captions_in_order_each_with_its_length() -> None:
