@@ -1,6 +1,5 @@
 """The captioning service's gRPC API: translate, call, translate."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -20,6 +19,7 @@ from suti.stages.loose_recipes import loose_recipe, loose_spec, models_of
 from suti.stages.model_cache import ModelCache
 from suti.stages.model_catalogue import ModelCatalogue
 from suti.stages.models import StageModels
+from suti.stages.one_thread import OneThread
 from suti.stages.presets import PresetName
 from suti.stages.run_spec import ModelRef
 from suti.stages.sent_pictures import SentPictureRefused, open_sent
@@ -33,14 +33,21 @@ class CaptioningServicer(captioning_pb2_grpc.CaptioningServiceServicer):
     """Captions pictures and proposes prompts that callers ask for."""
 
     def __init__(
-        self, store: Store, models: ModelCache, catalogue: ModelCatalogue, *, preset: PresetName, clip: str
+        self,
+        store: Store,
+        models: ModelCache,
+        catalogue: ModelCatalogue,
+        *,
+        preset: PresetName,
+        clip: str,
+        max_waiting: int = 64,
     ) -> None:
         self._store = store
         self._models = models
         self._catalogue = catalogue
         self._preset: PresetName = preset
         self._clip = clip
-        self._one_at_a_time = asyncio.Lock()
+        self._thread = OneThread("caption", max_waiting=max_waiting)
 
     async def CaptionPictures(self, request: pb.CaptionPicturesRequest, context: Context) -> pb.CaptionPicturesResponse:
         """What each picture shows, or why that cannot be said."""
@@ -49,8 +56,7 @@ class CaptioningServicer(captioning_pb2_grpc.CaptioningServiceServicer):
         for index, one in enumerate(request.pictures):
             if len(one.alt_text) > _MAX_ALT_CHARS:
                 raise InvalidArgument(f"pictures[{index}].alt_text", f"give at most {_MAX_ALT_CHARS} characters")
-        async with self._one_at_a_time:
-            return await asyncio.to_thread(self._caption, request)
+        return await self._thread.run(self._caption, request)
 
     async def ProposePrompts(self, request: pb.ProposePromptsRequest, context: Context) -> pb.ProposePromptsResponse:
         """Texts that nobody has a picture for."""
@@ -62,8 +68,7 @@ class CaptioningServicer(captioning_pb2_grpc.CaptioningServiceServicer):
             raise InvalidArgument("count", f"{request.count}: ask for {_MAX_PROMPTS} at most")
         if request.seed >= 2**63:
             raise InvalidArgument("seed", f"{request.seed} is too large: give one below 2^63")
-        async with self._one_at_a_time:
-            return await asyncio.to_thread(self._propose, request)
+        return await self._thread.run(self._propose, request)
 
     def _caption(self, request: pb.CaptionPicturesRequest) -> pb.CaptionPicturesResponse:
         models, recipe = self._asked(cast("Mapping[str, JsonValue]", MessageToDict(request.overrides)))

@@ -15,6 +15,7 @@ class CaptioningSettings(ServiceSettings):
 
     device: str = Field(default="cpu", description="Where models lie: cpu, cuda, cuda:1 ...")
     keep_models: PositiveInt = Field(default=2, description="Runs' models held in memory; the oldest leave first.")
+    max_waiting: PositiveInt = Field(default=16, description="Calls in the queue; more are told to come again.")
     preset: Literal["paper", "toy"] = Field(default="toy", description="Whose recipe calls outside of runs begin with.")
     clip: str = Field(default="clip", description="The CLIP of calls outside of runs that name none.")
     screen: str = Field(

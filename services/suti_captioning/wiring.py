@@ -23,7 +23,14 @@ def wire(settings: CaptioningSettings, bus: Bus) -> Service:
     server = settings.make_server()
     server.add(
         captioning_pb2_grpc.add_CaptioningServiceServicer_to_server,
-        CaptioningServicer(store, models, catalogue, preset=settings.preset, clip=settings.clip),
+        CaptioningServicer(
+            store,
+            models,
+            catalogue,
+            preset=settings.preset,
+            clip=settings.clip,
+            max_waiting=settings.max_waiting,
+        ),
         captioning_pb2.DESCRIPTOR.services_by_name["CaptioningService"].full_name,
     )
     work = captioning_work(bus, store, models, screen=load_screen(settings.screen))

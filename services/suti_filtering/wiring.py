@@ -22,7 +22,14 @@ def wire(settings: FilteringSettings, bus: Bus) -> Service:
     server = settings.make_server()
     server.add(
         filtering_pb2_grpc.add_FilteringServiceServicer_to_server,
-        FilteringServicer(store, models, catalogue, preset=settings.preset, clip=settings.clip),
+        FilteringServicer(
+            store,
+            models,
+            catalogue,
+            preset=settings.preset,
+            clip=settings.clip,
+            max_waiting=settings.max_waiting,
+        ),
         filtering_pb2.DESCRIPTOR.services_by_name["FilteringService"].full_name,
     )
     work = filtering_work(bus, store, models)

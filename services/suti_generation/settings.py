@@ -14,9 +14,9 @@ class GenerationSettings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="SUTI_GENERATION_", frozen=True, env_ignore_empty=True)
 
-    model_cache: Path = Field(
-        default=Path("/tmp/suti-models"),  # noqa: S108
-        description="Where apprentices from the store are unpacked.",
+    model_cache: Path | None = Field(
+        default=None,
+        description="Where apprentices from the store are unpacked. Unset: a folder of the process' own, gone with it.",
     )
     keep_models: PositiveInt = Field(
         default=3, description="Models held in memory; those used least lately leave first."

@@ -1,5 +1,10 @@
 """What the service is made of."""
 
+import atexit
+import shutil
+import tempfile
+from pathlib import Path
+
 import torch
 
 from suti.api.generation.v1 import generation_pb2, generation_pb2_grpc
@@ -66,8 +71,15 @@ def _shelf(settings: GenerationSettings, store: Store) -> ModelShelf:
     return ModelShelf(
         store,
         ModelCatalogue.from_path(settings.models_path),
-        cache=settings.model_cache,
+        cache=settings.model_cache or _own_folder(),
         keep=settings.keep_models,
         device=settings.device,
         dtype=getattr(torch, settings.dtype),
     )
+
+
+def _own_folder() -> Path:
+    """A folder that no other user can name beforehand or write to; removed when the process ends."""
+    folder = tempfile.mkdtemp(prefix="suti-models-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from suti.core.records import CandidateRow, PictureRow
 from suti.ml.clip.encoder import ClipEncoder
-from suti.ml.quality.copies import copy_difference, copy_similarity, low_resolution, shows_nothing
-from suti.ml.quality.gain import clip_gain, prompt_similarity
+from suti.ml.quality.copies import low_resolution, shows_nothing
+from suti.ml.quality.measuring import score_cluster
 from suti.ml.quality.verdicts import FAILED, Scores
 from suti.stages.progress import Progress, silent
 from suti.stages.shard_pictures import ShardPictures
@@ -99,18 +99,11 @@ def _score(
     cluster: Cluster,
     sources: ShardPictures,
 ) -> dict[str, Scores]:
-    image_ND = torch.stack([seen[row.candidate_id].row_D for row in rows])
-    demos_NKD = cluster.demos_KD.expand(len(rows), -1, -1)
-    gains: list[float] = clip_gain(text_ND, image_ND, demos_NKD).tolist()
-    fits: list[float] = prompt_similarity(text_ND, image_ND).tolist()
-    copies: list[float] = copy_similarity(image_ND, demos_NKD).tolist()
-    demos_KSS3 = np.stack([low_resolution(sources.open(row)) for row in cluster.rows])
-    return {
-        row.candidate_id: Scores(
-            gain=gain,
-            prompt_similarity=fit,
-            copy_similarity=copy,
-            copy_difference=copy_difference(seen[row.candidate_id].small_SS3, demos_KSS3),
-        )
-        for row, gain, fit, copy in zip(rows, gains, fits, copies, strict=True)
-    }
+    scores = score_cluster(
+        text_ND=text_ND,
+        image_ND=torch.stack([seen[row.candidate_id].row_D for row in rows]),
+        demos_KD=cluster.demos_KD,
+        small_NSS3=[seen[row.candidate_id].small_SS3 for row in rows],
+        demos_KSS3=np.stack([low_resolution(sources.open(row)) for row in cluster.rows]),
+    )
+    return dict(zip((row.candidate_id for row in rows), scores, strict=True))

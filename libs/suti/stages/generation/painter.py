@@ -26,13 +26,7 @@ from suti.stages.generation.contexts import ContextKey, ContextShelf
 from suti.stages.generation.entries import ModelEntry
 from suti.stages.generation.shelf import ModelShelf
 from suti.stages.generation.subjects import Demonstration
-
-
-class Overloaded(RetryableError):
-    """The queue is full."""
-
-    reason: ClassVar[str] = "OVERLOADED"
-    grpc_code = "RESOURCE_EXHAUSTED"
+from suti.stages.one_thread import Overloaded
 
 
 class DeadlinePassed(RetryableError):

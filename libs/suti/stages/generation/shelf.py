@@ -1,8 +1,6 @@
 """The models that requests may name: folders on this machine, and apprentices that runs trained, in the store."""
 
 import json
-import shutil
-import tempfile
 from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +15,9 @@ from suti.infra.ledger import Commit, Ledger, Part, PartCorrupt
 from suti.infra.store import BadKey, ObjectMissing, Store
 from suti.ml.model_files import ModelInvalid, resolve
 from suti.ml.subject.files import SubjectModel, load_subject_model
-from suti.stages.apprentice import MODEL, materialise_model
+from suti.stages.apprentice import MODEL
 from suti.stages.generation.entries import DRAWING, ModelEntry, ModelKind, entries_below, entry_of_folder, size_px_of
+from suti.stages.generation.unpacking import unpack
 from suti.stages.model_catalogue import ModelCatalogue, UnknownModel
 from suti.stages.outcome import weights_sha256
 from suti.stages.run_spec import load_run_spec
@@ -88,7 +87,8 @@ class ModelShelf:
         """The model, ready to draw.
 
         Raises:
-            ModelInvalid, ModelUnsafe, SubjectWeightsInvalid: its files are not what they should be.
+            ModelInvalid, ModelUnsafe, SubjectWeightsInvalid, PartCorrupt: its files are not what they should be.
+            UnknownModel: its run was deleted.
         """
         with self._lock:
             if entry.sha256 not in self._loaded:
@@ -151,19 +151,11 @@ class ModelShelf:
         return resolve(name, self._catalogue.search)
 
     def _unpacked(self, entry: ModelEntry) -> Path:
-        """The apprentice's folder on this machine, whole from the moment that it is there."""
-        folder = self._cache / entry.sha256
-        commit = self._commit(entry.run_id)
-        if folder.is_dir() or commit is None:
-            return folder
-        self._cache.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(dir=self._cache, prefix=".unpacking-"))
-        try:
-            materialise_model(Ledger(self._store, entry.run_id), commit, scratch)
-            if not folder.exists():
-                scratch.rename(folder)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+        """The apprentice's folder on this machine, as its commit says."""
+        folder, commit = self._cache / entry.sha256, self._commit(entry.run_id)
+        if commit is None:
+            raise UnknownModel("model", f"run {entry.run_id} was deleted: see `suti run list`")
+        unpack(Ledger(self._store, entry.run_id), commit, folder)
         return folder
 
 
