@@ -14,6 +14,7 @@ from suti.cli.models_calibrate import calibrate
 from suti.cli.progress import reported
 from suti.core.errors import InvalidArgument, NotFound
 from suti.local.folder import DataFolder, models_path
+from suti.ml.model_files import ModelMissing
 
 app = typer.Typer(no_args_is_help=True, help="List, import, promote and calibrate models.")
 console = answer_console()
@@ -50,6 +51,8 @@ def import_(
     data: DataOption = DEFAULT_DATA,
 ) -> None:
     """Copy what is needed of a base, check that it loads and answers, and keep it in the data folder."""
+    if source.startswith((".", "/", "~")) and not Path(source).expanduser().is_dir():  # no hub's name, so ask none
+        raise ModelMissing(f"no model folder {source!r}: correct the path")
     from suti.ml.diffusion.imports import import_model  # noqa: PLC0415 - brings torch
 
     called = name or Path(source.rstrip("/")).name.lower()
