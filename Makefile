@@ -41,7 +41,7 @@ doctor: $(READY) ## Says what is missing on this machine and how to get it
 
 .PHONY: test
 test: $(READY) servers chart-tools ## The everyday tests; ARGS="-k filter" chooses, SUTI_REQUIRE=all turns skips into failures
-	$(BIN)/pytest tests --ignore=tests/faults --ignore=tests/cluster $(ARGS)
+	$(BIN)/pytest tests --ignore=tests/faults --ignore=tests/cluster -n 2 --dist loadfile $(ARGS)
 
 .PHONY: test-faults
 test-faults: $(READY) ## Kills every worker of a run once and compares what it ends with (minutes)
