@@ -1,11 +1,13 @@
 """What the captioning service is told."""
 
+from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field, PositiveInt, SecretStr
+from pydantic import Field, PositiveInt
 from pydantic_settings import SettingsConfigDict
 
 from suti.infra.settings import ServiceSettings
+from suti.ml.captions.endpoints import NamedEndpoint
 
 
 class CaptioningSettings(ServiceSettings):
@@ -21,4 +23,7 @@ class CaptioningSettings(ServiceSettings):
     screen: str = Field(
         default="", description="package.module:object that refuses pictures and prompts before they are learnt; off."
     )
-    endpoint_key: SecretStr | None = Field(default=None, description="Key of the endpoints that recipes name.")
+    endpoints: Mapping[str, NamedEndpoint] = Field(
+        default_factory=dict[str, NamedEndpoint],
+        description='What recipes may name as endpoint, as JSON: {"vllm": {"url": "http://vllm:8000/v1", "key": ""}}.',
+    )

@@ -17,9 +17,14 @@ def wire(settings: CaptioningSettings, bus: Bus) -> Service:
     """The parts as the settings want them. Raises BadConfiguration."""
     set_torch_threads(settings.torch_threads)
     store = settings.open_store()
-    key = settings.endpoint_key.get_secret_value() if settings.endpoint_key else ""
-    models = ModelCache(settings.models_path, device=settings.device, endpoint_key=key, keep=settings.keep_models)
-    catalogue = ModelCatalogue.from_path(settings.models_path)
+    models = ModelCache(
+        settings.models_path,
+        rules=settings.model_rules(),
+        device=settings.device,
+        endpoints=settings.endpoints,
+        keep=settings.keep_models,
+    )
+    catalogue = ModelCatalogue.from_path(settings.models_path, settings.model_rules())
     server = settings.make_server()
     server.add(
         captioning_pb2_grpc.add_CaptioningServiceServicer_to_server,

@@ -27,7 +27,9 @@ def selection_work(bus: Bus, store: Store, settings: ClusteringSettings) -> Shar
     from suti.stages import selection  # noqa: PLC0415 - a process that only groups has no torch
 
     set_torch_threads(settings.torch_threads)
-    models = ModelCache(settings.models_path, device=settings.device, keep=settings.keep_models)
+    models = ModelCache(
+        settings.models_path, rules=settings.model_rules(), device=settings.device, keep=settings.keep_models
+    )
 
     def run(ledger: Ledger, spec: RunSpec, shard: int, hold: Hold) -> Commit:
         set_torch_threads(spec.environment.torch_threads)

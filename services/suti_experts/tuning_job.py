@@ -36,7 +36,7 @@ def tune(job: JobContext, settings: ExpertsSettings, store: Store, operation_id:
         open_sent(one.picture, store, field=f"demonstrations[{index}].picture")
         for index, one in enumerate(request.demonstrations)
     ]
-    folder = ModelCache(settings.models_path).folders.folder(base)
+    folder = ModelCache(settings.models_path, rules=settings.model_rules()).folders.folder(base)
     expert = tune_and_draw(
         load_base(folder, device=settings.device),
         pictures,

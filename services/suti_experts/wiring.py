@@ -15,7 +15,7 @@ def wire(settings: ExpertsSettings, bus: Bus) -> Service:
     """The parts as the settings want them. Raises BadConfiguration."""
     store = settings.open_store()
     jobs, plan = settings.open_jobs(store, launcher="suti-experts"), settings.job_plan("suti_experts.job")
-    catalogue = ModelCatalogue.from_path(settings.models_path)
+    catalogue = ModelCatalogue.from_path(settings.models_path, settings.model_rules())
     tunings = Tunings(store, jobs, plan, catalogue, preset=settings.preset, base=settings.base)
     server = settings.make_server()
     server.add(

@@ -17,8 +17,10 @@ def wire(settings: FilteringSettings, bus: Bus) -> Service:
     """The parts as the settings want them. Raises BadConfiguration."""
     torch.set_num_threads(settings.torch_threads)
     store = settings.open_store()
-    models = ModelCache(settings.models_path, device=settings.device, keep=settings.keep_models)
-    catalogue = ModelCatalogue.from_path(settings.models_path)
+    models = ModelCache(
+        settings.models_path, rules=settings.model_rules(), device=settings.device, keep=settings.keep_models
+    )
+    catalogue = ModelCatalogue.from_path(settings.models_path, settings.model_rules())
     server = settings.make_server()
     server.add(
         filtering_pb2_grpc.add_FilteringServiceServicer_to_server,

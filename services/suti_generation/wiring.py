@@ -70,7 +70,7 @@ def wire(settings: GenerationSettings, bus: Bus) -> Service:
 def _shelf(settings: GenerationSettings, store: Store) -> ModelShelf:
     return ModelShelf(
         store,
-        ModelCatalogue.from_path(settings.models_path),
+        ModelCatalogue.from_path(settings.models_path, settings.model_rules()),
         cache=settings.model_cache or _own_folder(),
         keep=settings.keep_models,
         device=settings.device,

@@ -1,7 +1,7 @@
 """What callers may do to runs: create, replay, cancel. Each is safe to repeat."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import ClassVar
 
@@ -33,9 +33,10 @@ class RunOver(PermanentError):
 class Runs:
     """Writes to the store alone; calls block. The controller sees to what follows."""
 
-    def __init__(self, store: Store, catalogue: ModelCatalogue) -> None:
+    def __init__(self, store: Store, catalogue: ModelCatalogue, *, crawl_roots: Sequence[str]) -> None:
         self._store = store
         self._catalogue = catalogue
+        self._crawl_roots = crawl_roots
         self._requests = RequestLedger(store, "pipeline")
         self._letters = DeadLetters(store)
 
@@ -43,7 +44,13 @@ class Runs:
         """The id of the run that was made for this request, now or before. Raises as `freeze` does."""
 
         def spec(run_id: str) -> RunSpec:
-            return freeze(order, run_id=run_id, created_at=datetime.now(UTC), catalogue=self._catalogue)
+            return freeze(
+                order,
+                run_id=run_id,
+                created_at=datetime.now(UTC),
+                catalogue=self._catalogue,
+                crawl_roots=self._crawl_roots,
+            )
 
         return self._once(spec, request_id=request_id, body_sha256=body_sha256)
 

@@ -14,6 +14,10 @@ class PipelineSettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="SUTI_PIPELINE_", frozen=True, env_ignore_empty=True)
 
     preset: Literal["paper", "toy"] = Field(default="toy", description="For orders that name none.")
+    crawl_roots: str = Field(
+        default="s3://",
+        description="Where runs may read crawls: folders and URLs, separated by commas; `/` is all of this machine.",
+    )
     reconcile_s: PositiveFloat = Field(default=1.0, description="Longest time between two looks at the ledger.")
     reissue_s: PositiveFloat = Field(
         default=5.0, description="A ticket that is still wanted is issued again after this time."

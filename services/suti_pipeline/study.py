@@ -1,5 +1,6 @@
 """The calls that read much and change nothing: audit, plan, provenance. They block: for threads."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +10,6 @@ from suti.core import keys
 from suti.core.errors import InvalidArgument, NotFound
 from suti.core.records import Stage
 from suti.infra.store import ObjectMissing, Store
-from suti.ml.model_files import resolve
 from suti.stages.audit import audit_run
 from suti.stages.base_size import base_size
 from suti.stages.crawl_counts import count_crawl
@@ -33,6 +33,7 @@ class Study:
     store: Store
     catalogue: ModelCatalogue = field(default_factory=lambda: ModelCatalogue(()))
     accelerators: int = 1
+    crawl_roots: Sequence[str] = ()
 
     def audit(self, run_id: str) -> pb.AuditRunResponse:
         """The count of every item. Raises NotFound."""
@@ -58,7 +59,13 @@ class Study:
 
     def plan(self, order: RunOrder) -> pb.PlanRunResponse:
         """What the run would take. Raises as `freeze` does."""
-        spec = freeze(order, run_id="", created_at=datetime.now(UTC), catalogue=self.catalogue)
+        spec = freeze(
+            order,
+            run_id="",
+            created_at=datetime.now(UTC),
+            catalogue=self.catalogue,
+            crawl_roots=self.crawl_roots,
+        )
         counts = count_crawl(spec.input)
         size = base_size(self._folder(spec.models.base.name))
         return pb.PlanRunResponse(
@@ -125,4 +132,4 @@ class Study:
         return node_id(_KINDS[asked], name), runs
 
     def _folder(self, name: str) -> Path:
-        return resolve(name, self.catalogue.search)
+        return self.catalogue.folder(name)

@@ -18,12 +18,13 @@ def wire(settings: PipelineSettings, bus: Bus) -> Service:
     """The parts as the settings want them. Raises BadConfiguration."""
     store = settings.open_store()
     controller = Controller(store, bus, reconcile_s=settings.reconcile_s, reissue_s=settings.reissue_s)
-    models = ModelCatalogue.from_path(settings.models_path)
-    study = Study(store, models, settings.accelerators)
+    models = ModelCatalogue.from_path(settings.models_path, settings.model_rules())
+    roots = tuple(root.strip() for root in settings.crawl_roots.split(",") if root.strip())
+    study = Study(store, models, settings.accelerators, roots)
     server = settings.make_server()
     server.add(
         pipeline_pb2_grpc.add_PipelineServiceServicer_to_server,
-        PipelineServicer(store, bus, controller, Runs(store, models), study, preset=settings.preset),
+        PipelineServicer(store, bus, controller, Runs(store, models, crawl_roots=roots), study, preset=settings.preset),
         pipeline_pb2.DESCRIPTOR.services_by_name["PipelineService"].full_name,
     )
     sweeper = Sweeper(

@@ -105,6 +105,7 @@ class Stack:
             "JOB_RETRY_S": "0.2",
             "DRAIN_S": "5",
             "RECONCILE_S": "0.2",
+            "CRAWL_ROOTS": str(self.folder),
             "REISSUE_S": "1.0",
             "MODEL_CACHE": str(self.folder / "cache"),
         }

@@ -99,15 +99,16 @@ def evaluate(  # noqa: PLR0917 - options, given by name
 
 def _load(name: str, data: Path) -> "tuple[ModelEntry, SubjectModel]":
     """The model that is meant, from a folder, from what is installed or imported, or from the data folder's runs."""
+    from suti.core.model_rules import ALL_ALLOWED  # noqa: PLC0415
     from suti.infra.store import Store  # noqa: PLC0415 - not needed otherwise
-    from suti.ml.model_files import folder_digest, resolve  # noqa: PLC0415
+    from suti.ml.model_files import folder_digest  # noqa: PLC0415
     from suti.ml.subject.files import load_subject_model  # noqa: PLC0415
     from suti.stages.generation.entries import DRAWING, entry_of_folder  # noqa: PLC0415
     from suti.stages.generation.shelf import ModelShelf  # noqa: PLC0415
     from suti.stages.model_catalogue import ModelCatalogue, UnknownModel  # noqa: PLC0415
 
     here, folder = DataFolder(data.absolute()), Path(name).expanduser()
-    catalogue = ModelCatalogue.from_path(models_path(here))
+    catalogue = ModelCatalogue.from_path(models_path(here), ALL_ALLOWED)
     given = bool(name) and folder.is_dir()
     if not given and here.store.is_dir():  # where runs are, and what was promoted
         shelf = ModelShelf(Store.open(here.store_url), catalogue, cache=here.model_cache, keep=1)
@@ -115,7 +116,7 @@ def _load(name: str, data: Path) -> "tuple[ModelEntry, SubjectModel]":
         return entry, shelf.load(entry)
     if not name:
         raise UnknownModel("model", f"{data} is no data folder of `suti up`: name one with --data, or a model")
-    folder = folder if given else resolve(name, catalogue.search)
+    folder = folder if given else catalogue.folder(name)
     entry = entry_of_folder(folder.resolve().name, folder_digest(folder), folder)
     if entry.kind not in DRAWING:
         raise UnknownModel("model", f"{name} is of kind {entry.kind}: name one that draws")

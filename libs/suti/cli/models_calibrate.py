@@ -92,7 +92,9 @@ def _folder(model: str, data: Path) -> Path | None:
     if (path := Path(model).expanduser()).is_dir():
         return path.absolute()
     try:
-        return resolve(model, [Path(place) for place in models_path(DataFolder(data.absolute())).split(":")])
+        return resolve(
+            model, [Path(place) for place in models_path(DataFolder(data.absolute())).split(":")], anywhere=True
+        )
     except ModelMissing:
         if model.startswith("hf-hub:") or (model.count("/") == 1 and not path.is_absolute() and model[0] != "."):
             return None

@@ -8,6 +8,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, Secret
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from suti.core.limits import MESSAGE_BYTES
+from suti.core.model_rules import ModelRules
 from suti.infra.bus.connection import Bus
 from suti.infra.bus.failures import Patience
 from suti.infra.bus.worker import Handle, Worker
@@ -68,6 +69,10 @@ class ServiceSettings(BaseSettings):
         default_factory=lambda: os.environ.get("SUTI_MODELS_PATH", ""),
         description="Folders with models, separated as PATH is. Unset: SUTI_MODELS_PATH, which is for all services.",
     )
+    models_anywhere: bool = Field(
+        default=False, description="Callers may name folders of models by path. For one's own machine alone."
+    )
+    model_downloads: bool = Field(default=False, description="Callers may name models that a hub is asked for.")
     torch_threads: PositiveInt = 1
     ack_wait_s: PositiveFloat = Field(
         default=30.0, description="A ticket whose worker was silent so long goes to another."
@@ -156,6 +161,10 @@ class ServiceSettings(BaseSettings):
             refused_for_s=self.refused_for_s,
             backoff_s=(self.retry_s, self.retry_s * 5, self.retry_s * 20, self.retry_s * 60),
         )
+
+    def model_rules(self) -> ModelRules:
+        """Which models callers may name."""
+        return ModelRules(anywhere=self.models_anywhere, downloads=self.model_downloads)
 
     def server_security(self) -> ServerSecurity:
         """How the gRPC server protects itself. Raises BadConfiguration."""

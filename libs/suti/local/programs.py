@@ -57,6 +57,8 @@ def service_environment(
         "LOG_LEVEL": options.log_level,
         "TORCH_THREADS": str(options.torch_threads),
         "DRAIN_S": "8",
+        "MODELS_ANYWHERE": "true",  # whoever calls sits at this machine
+        "MODEL_DOWNLOADS": "true",
         "REFUSALS": "1",  # there is no second worker that might be set up better
         **_own(service, data, options),
     }
@@ -77,6 +79,10 @@ def _own(service: Service, data: DataFolder, options: MachineOptions) -> Mapping
             return {"JOBS_FOLDER": str(data.jobs / "experts"), "SLOTS": str(options.expert_slots), **_JOBS}
         case Service.APPRENTICE:
             return {"JOBS_FOLDER": str(data.jobs / "apprentice"), "SLOTS": "1", **_JOBS}
+        case Service.PIPELINE:
+            return {"CRAWL_ROOTS": "/,s3://"}
+        case Service.CAPTIONING:
+            return {"ENDPOINTS": os.environ.get("SUTI_CAPTIONING_ENDPOINTS", "")}
         case Service.GENERATION:
             return {"MODEL_CACHE": str(data.model_cache)}
         case _:

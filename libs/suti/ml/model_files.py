@@ -54,8 +54,10 @@ class ModelChanged(PermanentError):
         self.found = found
 
 
-def resolve(name: str, search: Iterable[Path]) -> Path:
-    """The folder that a model's name means: an absolute path, or the first of that name below the search paths.
+def resolve(name: str, search: Iterable[Path], *, anywhere: bool = False) -> Path:
+    """The folder that a model's name means: the first of that name below the search paths, or a whole path.
+
+    Whole paths lead below the search paths too, unless `anywhere` is allowed.
 
     Raises:
         ModelMissing: there is none.
@@ -65,10 +67,12 @@ def resolve(name: str, search: Iterable[Path]) -> Path:
         for place in places:
             if (place / name).is_dir():
                 return place / name
-    if Path(name).is_absolute() and Path(name).is_dir():
-        return Path(name)
+    path = Path(name)
+    offered = anywhere or any(path.resolve().is_relative_to(place.resolve()) for place in places)
+    if path.is_absolute() and offered and path.is_dir():
+        return path
     looked = ", ".join(str(place) for place in places) or "no search path is set"
-    raise ModelMissing(f"no model {name!r} (looked in: {looked}): give an absolute path, or one of `suti models list`")
+    raise ModelMissing(f"no model {name!r} (looked in: {looked}): name one of `suti models list`")
 
 
 def folder_digest(folder: Path) -> str:

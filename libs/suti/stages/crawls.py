@@ -1,7 +1,7 @@
 """Where a run's pictures come from, looked at from outside: does it exist, what is it, what does it hash to."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 from urllib.parse import unquote, urlsplit
@@ -19,6 +19,30 @@ class CrawlMissing(InvalidArgument):
     """A run's crawl is not there, cannot be read, or is nothing that we know."""
 
     reason: ClassVar[str] = "CRAWL_MISSING"
+
+
+class CrawlNotOffered(InvalidArgument):
+    """A run's crawl lies where this installation reads none."""
+
+    reason: ClassVar[str] = "CRAWL_NOT_OFFERED"
+
+
+def check_offered(url: str, roots: Sequence[str]) -> None:
+    """Does nothing for a crawl at or below one of the roots: folders of this machine, or URLs such as `s3://bucket/`.
+
+    Looks at nothing else, so that callers learn nothing of what there is. Raises CrawlNotOffered.
+    """
+    path = local_path(url)
+    if path is not None:
+        folders = [Path(root) for root in roots if "://" not in root]
+        offered = any(path.resolve().is_relative_to(folder.resolve()) for folder in folders)
+    else:
+        offered = any(f"{url}/".startswith(f"{root.rstrip('/')}/") for root in roots if "://" in root)
+    if not offered:
+        places = ", ".join(roots) or "nowhere"
+        raise CrawlNotOffered(
+            "input.url", f"{url[:200]!r} is not where crawls are read from ({places}): put it there, or set CRAWL_ROOTS"
+        )
 
 
 def look_at_crawl(url: str, crawl_format: CrawlFormat | None = None) -> CrawlInput:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, cast
 from pydantic import JsonValue
 
 from suti.core.errors import BadConfiguration, InvalidArgument
+from suti.core.model_rules import OFFERED_ALONE, ModelRules
 from suti.ml.model_files import ModelMissing, folder_digest, resolve
 from suti.stages.run_spec import ModelRef
 
@@ -39,27 +40,35 @@ class ThresholdsInvalid(BadConfiguration):
 class ModelCatalogue:
     """The models below the search paths. Hashes are kept until a file changes."""
 
-    def __init__(self, search: Sequence[Path]) -> None:
+    def __init__(self, search: Sequence[Path], rules: ModelRules = OFFERED_ALONE) -> None:
         self.search = tuple(search)
+        self._rules = rules
         self._digests: dict[tuple[str, str], str] = {}
 
     @classmethod
-    def from_path(cls, path: str) -> "ModelCatalogue":
+    def from_path(cls, path: str, rules: ModelRules = OFFERED_ALONE) -> "ModelCatalogue":
         """The catalogue of a list of folders, separated as PATH is."""
-        return cls([Path(place) for place in path.split(os.pathsep) if place])
+        return cls([Path(place) for place in path.split(os.pathsep) if place], rules)
+
+    def folder(self, name: str) -> Path:
+        """The folder of that name, as far as the rules allow. Raises ModelMissing."""
+        return resolve(name, self.search, anywhere=self._rules.anywhere)
 
     def find(self, role: str, name: str, *, sha256: str = "", hub: bool = False) -> ModelRef:
-        """The model with its hash. With `hub`, a name such as `ViT-L-14/openai` is left for open_clip to resolve.
+        """The model with its hash. With `hub`, a name such as `ViT-L-14/openai` is left for open_clip, where the
+        rules allow downloads.
 
         Raises:
             UnknownModel: there is no such model, or it is not the one whose hash was given.
         """
         try:
-            folder = resolve(name, self.search)
+            folder = self.folder(name)
         except ModelMissing as error:
-            if hub and name and not Path(name).is_absolute() and "/" in name and not sha256:
+            hub_name = hub and name and not Path(name).is_absolute() and "/" in name and not sha256
+            if hub_name and self._rules.downloads:
                 return ModelRef(name=name, sha256="")
-            raise UnknownModel(f"models.{role}", str(error)) from error
+            hint = "; of hubs only where MODEL_DOWNLOADS is set" if hub_name else ""
+            raise UnknownModel(f"models.{role}", f"{error}{hint}") from error
         digest = self._digest(folder)
         if sha256 and digest != sha256:
             raise UnknownModel(
@@ -70,7 +79,7 @@ class ModelCatalogue:
     def thresholds(self, clip: ModelRef) -> Mapping[str, JsonValue]:
         """The thresholds that belong to a CLIP, as overrides; nothing where none are kept beside it."""
         try:
-            path = resolve(clip.name, self.search) / THRESHOLDS_FILE
+            path = self.folder(clip.name) / THRESHOLDS_FILE
             fields = cast("dict[str, Any]", json.loads(path.read_bytes()))
             return _overrides(fields)
         except (ModelMissing, FileNotFoundError):

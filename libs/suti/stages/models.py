@@ -5,6 +5,8 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, cast
 
+from suti.core.model_rules import OFFERED_ALONE, ModelRules
+from suti.ml.captions.endpoints import NO_ENDPOINTS, Endpoints, named_endpoint
 from suti.ml.captions.grammar import GrammarRewriter
 from suti.ml.captions.interfaces import Captioner, Rewriter
 from suti.ml.captions.words import FILE as WORDS_FILE
@@ -24,9 +26,23 @@ if TYPE_CHECKING:
 class ModelFolders:
     """Finds a run's models below the search paths and checks that they are still the run's."""
 
-    def __init__(self, search: Sequence[Path] = ()) -> None:
+    def __init__(self, search: Sequence[Path] = (), rules: ModelRules = OFFERED_ALONE) -> None:
         self.search = tuple(search)
+        self.rules = rules
         self._checked: dict[tuple[str, str], Path] = {}
+
+    def named(self, name: str) -> Path:
+        """The folder of that name, as far as the rules allow. Raises ModelMissing."""
+        return resolve(name, self.search, anywhere=self.rules.anywhere)
+
+    def place(self, name: str) -> str:
+        """The folder of that name, or where downloads are allowed the name itself. Raises ModelMissing."""
+        try:
+            return str(self.named(name))
+        except ModelMissing:
+            if not self.rules.downloads:
+                raise
+            return name  # the loader says if it is none
 
     def folder(self, model: ModelRef) -> Path:
         """The model's folder, its files hashed once per process.
@@ -37,7 +53,7 @@ class ModelFolders:
         """
         key = (model.name, model.sha256)
         if key not in self._checked:
-            folder = resolve(model.name, self.search)
+            folder = self.named(model.name)
             if model.sha256 and (found := folder_digest(folder)) != model.sha256:
                 raise ModelChanged(model.name, expected=model.sha256, found=found)
             self._checked[key] = folder
@@ -60,12 +76,12 @@ class StageModels:
         folders: ModelFolders,
         *,
         device: str = "cpu",
-        endpoint_key: str = "",
+        endpoints: Endpoints = NO_ENDPOINTS,
     ) -> None:
         self.spec = spec
         self.folders = folders
         self.device = device
-        self._endpoint_key = endpoint_key
+        self._endpoints = endpoints
         self._loading = RLock()  # a captioner loads the CLIP on its way
         self._loaded: dict[str, object] = {}
 
@@ -114,7 +130,7 @@ class StageModels:
 
         model = self.spec.models.clip
         folder = self.folders.find(model)
-        encoder = load_clip(str(folder or model.name), device=self.device, dtype=torch.float32)
+        encoder = load_clip(str(folder or self.folders.place(model.name)), device=self.device, dtype=torch.float32)
         if model.sha256 and encoder.digest != model.sha256:
             raise ModelChanged(model.name, expected=model.sha256, found=encoder.digest)
         return encoder
@@ -122,7 +138,8 @@ class StageModels:
     def _load_words(self) -> WordLists:
         if self.spec.captioning.tags:
             place = Path(self.spec.captioning.tags)
-            return WordLists.load(place if place.exists() else resolve(str(place), self.folders.search))
+            here = self.folders.rules.anywhere and place.exists()
+            return WordLists.load(place if here else self.folders.named(str(place)))
         folder = self.folders.find(self.spec.models.clip)
         return WordLists.load(folder if folder and (folder / WORDS_FILE).is_file() else None)
 
@@ -138,7 +155,7 @@ class StageModels:
             case "transformers":
                 from suti.ml.captions.transformers_captioner import TransformersCaptioner  # noqa: PLC0415 - see above
 
-                place = self._place(recipe.captioner_model)
+                place = self.folders.place(recipe.captioner_model)
                 return TransformersCaptioner.load(place, device=self.device, max_tokens=recipe.max_tokens)
             case "openai":
                 from suti.ml.captions.openai_endpoint import EndpointCaptioner  # noqa: PLC0415 - see above
@@ -159,17 +176,12 @@ class StageModels:
         from suti.ml.captions.openai_endpoint import Endpoint  # noqa: PLC0415 - see above
 
         recipe = self.spec.captioning
+        place = named_endpoint(recipe.endpoint, self._endpoints)
         return Endpoint(
-            url=recipe.endpoint,
+            url=place.url,
             model=model,
-            key=self._endpoint_key,
+            key=place.key.get_secret_value(),
             timeout_s=recipe.timeout_s,
             attempts=recipe.attempts,
             max_tokens=recipe.max_tokens,
         )
-
-    def _place(self, name: str) -> str:
-        try:
-            return str(resolve(name, self.folders.search))
-        except ModelMissing:
-            return name  # a hub's name; the loader says if it is none

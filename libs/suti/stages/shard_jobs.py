@@ -37,6 +37,8 @@ class ShardLauncherSettings(LauncherSettings):
             f"{prefix}STORE_REGION": self.store_region or "",
             f"{prefix}STORE_ALLOW_HTTP": "true" if self.store_allow_http else "",
             f"{prefix}MODELS_PATH": self.models_path,
+            f"{prefix}MODELS_ANYWHERE": "true" if self.models_anywhere else "",
+            f"{prefix}MODEL_DOWNLOADS": "true" if self.model_downloads else "",
             f"{prefix}DEVICE": self.device,
             names.TELEMETRY_FOLDER: str(self.telemetry_folder or ""),
             names.OTLP_ENDPOINT: self.otlp_endpoint or "",
@@ -60,6 +62,6 @@ def run_shard_job(
         raise NothingToDo(f"{RUN_ID} is not set: start this job through its service")
     fence = str(ULID())  # begins with the time at which the work began: what stages took is told by it
     spec = load_run_spec(store, run_id)
-    models = ModelCache(settings.models_path, device=settings.device).of(spec)
+    models = ModelCache(settings.models_path, rules=settings.model_rules(), device=settings.device).of(spec)
     ledger = Ledger(store, run_id)
     run_shard(ledger, spec, models, int(shard), progress=job.progress, stopping=job.stopping, fence=fence)

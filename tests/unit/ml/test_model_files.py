@@ -12,7 +12,18 @@ def test_a_name_means_the_first_folder_of_that_name(tmp_path: Path) -> None:
     first.mkdir()
 
     assert resolve("clip", [first, second]) == second / "clip"
-    assert resolve(str(second / "clip"), []) == second / "clip"
+    assert resolve(str(second / "clip"), [second]) == second / "clip"
+    assert resolve(str(second / "clip"), [], anywhere=True) == second / "clip"
+
+
+def test_a_whole_path_leads_nowhere_else_unless_that_is_allowed(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "models" / "link").symlink_to(tmp_path / "secret")
+
+    for path in (tmp_path / "secret", tmp_path / "models" / ".." / "secret", tmp_path / "models" / "link"):
+        with pytest.raises(ModelMissing, match="suti models list"):
+            resolve(str(path), [tmp_path / "models"])
 
 
 @pytest.mark.parametrize("name", ["", "..", "../secret", "nobody", "a/b", "."])

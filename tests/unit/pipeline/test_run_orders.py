@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import pytest
 from pydantic import JsonValue
 
 from suti.core.errors import InvalidArgument
+from suti.core.model_rules import ALL_ALLOWED, ModelRules
 from suti.infra.store import Store
 from suti.ml.experts.recipe import ExpertRecipe
 from suti.ml.model_files import folder_digest
-from suti.stages.model_catalogue import ModelCatalogue
+from suti.stages.crawls import CrawlNotOffered, check_offered
+from suti.stages.model_catalogue import ModelCatalogue, UnknownModel
 from suti.stages.presets import TOY, merged
 from suti.stages.run_orders import ModelChoice, RunOrder, freeze, write_run
 from suti.stages.run_spec import RunSpec, load_run_spec
@@ -37,7 +40,8 @@ def models(tmp_path: Path) -> Path:
 
 
 def frozen(order: RunOrder, models: Path) -> RunSpec:
-    return freeze(order, run_id="01RUN", created_at=NOW, catalogue=ModelCatalogue([models]))
+    catalogue = ModelCatalogue([models], ModelRules(downloads=True))
+    return freeze(order, run_id="01RUN", created_at=NOW, catalogue=catalogue, crawl_roots=["/"])
 
 
 def test_a_run_is_frozen_with_the_hashes_of_its_crawl_and_its_models(crawl: Path, models: Path) -> None:
@@ -148,3 +152,47 @@ def test_the_toy_preset_is_valid_as_it_stands(crawl: Path, models: Path) -> None
     assert {name: merged(spec[name], value) if isinstance(value, dict) else value for name, value in TOY.items()} == {
         name: spec[name] for name in TOY
     }
+
+
+@pytest.mark.parametrize(
+    ("url", "roots", "offered"),
+    [
+        ("/data/crawls/a.warc", ["/data/crawls"], True),
+        ("file:///data/crawls/a.warc", ["/data/crawls/"], True),
+        ("/data/crawls/../secrets/a.warc", ["/data/crawls"], False),
+        ("/data/crawls-of-others/a.warc", ["/data/crawls"], False),
+        ("/etc/passwd", ["s3://"], False),
+        ("/etc/passwd", [], False),
+        ("s3://mine/a/", ["s3://"], True),
+        ("s3://mine", ["s3://mine/"], True),
+        ("s3://mine-too/a", ["s3://mine"], False),
+        ("https://169.254.169.254/a.warc", ["/", "s3://"], False),
+    ],
+)
+def test_crawls_are_read_only_from_where_the_operator_offers_them(url: str, roots: list[str], offered: bool) -> None:
+    if offered:
+        check_offered(url, roots)
+    else:
+        with pytest.raises(CrawlNotOffered, match="CRAWL_ROOTS"):
+            check_offered(url, roots)
+
+
+def test_a_link_leads_no_further_than_its_target(tmp_path: Path) -> None:
+    (tmp_path / "crawls").mkdir()
+    (tmp_path / "crawls" / "link").symlink_to("/etc")
+
+    with pytest.raises(CrawlNotOffered):
+        check_offered(f"{tmp_path}/crawls/link/passwd", [f"{tmp_path}/crawls"])
+
+
+def test_callers_name_models_by_path_or_from_hubs_only_where_that_is_allowed(crawl: Path, models: Path) -> None:
+    elsewhere = models.parent / "elsewhere"
+    shutil.copytree(models / "base", elsewhere)
+    strict = ModelCatalogue([models])
+
+    assert strict.find("base", str(models / "base")).sha256 == folder_digest(models / "base")
+    with pytest.raises(UnknownModel, match="suti models list"):
+        strict.find("base", str(elsewhere))
+    with pytest.raises(UnknownModel, match="MODEL_DOWNLOADS"):
+        strict.find("clip", "ViT-L-14/openai", hub=True)
+    assert ModelCatalogue([models], ALL_ALLOWED).find("base", str(elsewhere)).name == str(elsewhere)

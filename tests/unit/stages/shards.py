@@ -13,11 +13,13 @@ import torch.nn.functional as F
 from PIL import Image
 
 from suti.core import ids
+from suti.core.model_rules import OFFERED_ALONE, ModelRules
 from suti.core.records import CandidateRow, PictureRow, PromptRow, Stage
 from suti.infra.ledger import Commit, Ledger
 from suti.infra.pictures import PictureTarWriter
 from suti.infra.store import Store
 from suti.infra.tables import from_parquet, to_parquet
+from suti.ml.captions.endpoints import NO_ENDPOINTS, Endpoints
 from suti.ml.captions.recipe import CaptioningRecipe
 from suti.ml.clip.embeddings import PART, embeddings_to_bytes
 from suti.ml.clip.encoder import ClipEncoder
@@ -52,7 +54,13 @@ def noise(seed: int) -> Image.Image:
     return Image.fromarray(pixels).resize((16, 16), Image.Resampling.NEAREST)
 
 
-def open_run(folder: Path, *, captioning: CaptioningRecipe = BUILT_IN) -> Run:
+def open_run(
+    folder: Path,
+    *,
+    captioning: CaptioningRecipe = BUILT_IN,
+    rules: ModelRules = OFFERED_ALONE,
+    endpoints: Endpoints = NO_ENDPOINTS,
+) -> Run:
     """An empty run on a new store, with a tiny CLIP."""
     clip = save_tiny_clip(folder / "models" / "clip")
     run_id = ids.new_run_id()
@@ -66,7 +74,7 @@ def open_run(folder: Path, *, captioning: CaptioningRecipe = BUILT_IN) -> Run:
         captioning=captioning,
     )
     ledger = Ledger(Store.open(f"file://{folder / 'store'}"), run_id)
-    return Run(ledger, spec, StageModels(spec, ModelFolders([folder / "models"])))
+    return Run(ledger, spec, StageModels(spec, ModelFolders([folder / "models"], rules), endpoints=endpoints))
 
 
 def select(run: Run, pages: Sequence[Sequence[str]]) -> None:

@@ -10,6 +10,7 @@ from suti.infra.ledger import NotCommitted
 from suti.infra.tables import from_parquet
 from suti.infra.tombstones import add_tombstones
 from suti.ml.captions.alt_text import same
+from suti.ml.captions.endpoints import NamedEndpoint
 from suti.ml.captions.openai_endpoint import EndpointUnavailable
 from suti.ml.captions.recipe import CaptioningRecipe
 from suti.stages.captioning import run_shard
@@ -164,15 +165,18 @@ def _answer(request: Request) -> str:
     return json.dumps({"prompts": [{"skill": "style", "text": "a pop art fish"}]})
 
 
-def _asking(url: str) -> CaptioningRecipe:
-    return CaptioningRecipe(
-        captioner="openai", rewriter="openai", captioner_model="m", rewriter_model="m", endpoint=url, attempts=2
-    )
+ASKING = CaptioningRecipe(
+    captioner="openai", rewriter="openai", captioner_model="m", rewriter_model="m", endpoint="ours", attempts=2
+)
+
+
+def _asking(folder: Path, url: str) -> Run:
+    return open_run(folder, captioning=ASKING, endpoints={"ours": NamedEndpoint(url=url)})
 
 
 def test_an_answer_that_makes_no_sense_drops_its_cluster_alone(tmp_path: Path) -> None:
     with serving(ChatServer(_answer)) as server:
-        run = open_run(tmp_path, captioning=_asking(server.url))
+        run = _asking(tmp_path, server.url)
         select(run, [["poison", "", ""], ["", "", ""]])
         commit = run_shard(run.ledger, run.spec, run.models, 0)
 
@@ -183,7 +187,7 @@ def test_an_answer_that_makes_no_sense_drops_its_cluster_alone(tmp_path: Path) -
 
 def test_an_endpoint_that_is_down_leaves_the_shard_for_later(tmp_path: Path) -> None:
     with serving(ChatServer(_answer, first=[Reply(status=500)] * 100)) as server:
-        run = open_run(tmp_path, captioning=_asking(server.url))
+        run = _asking(tmp_path, server.url)
         select(run, [["", "", ""]])
         with pytest.raises(EndpointUnavailable):
             run_shard(run.ledger, run.spec, run.models, 0)

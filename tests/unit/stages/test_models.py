@@ -3,7 +3,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
+from suti.core.model_rules import ALL_ALLOWED
+from suti.ml.captions.endpoints import NamedEndpoint, NoSuchEndpoint
 from suti.ml.captions.grammar import GrammarRewriter
 from suti.ml.captions.openai_endpoint import EndpointCaptioner, EndpointRewriter
 from suti.ml.captions.recipe import CaptioningRecipe
@@ -12,8 +15,9 @@ from suti.ml.clip.encoder import ClipEncoder
 from suti.ml.model_files import ModelChanged, ModelMissing, folder_digest
 from suti.stages.models import ModelFolders, StageModels
 from suti.stages.run_spec import ModelRef, Models
+from tests.unit.ml.captions.endpoint_server import ChatServer, serving
 from tests.unit.ml.clip.tiny import save_tiny_clip
-from tests.unit.stages.shards import open_run
+from tests.unit.stages.shards import noise, open_run
 
 LISTS = {
     "kinds": ["gizmo"],
@@ -26,8 +30,9 @@ LISTS = {
 
 def test_what_the_recipe_names_is_what_stages_get(tmp_path: Path) -> None:
     built_in = open_run(tmp_path / "one").models
-    asking = CaptioningRecipe(captioner="openai", rewriter="openai", endpoint="http://x/v1", captioner_model="m")
-    remote = open_run(tmp_path / "two", captioning=asking).models
+    asking = CaptioningRecipe(captioner="openai", rewriter="openai", endpoint="ours", captioner_model="m")
+    ours = {"ours": NamedEndpoint(url="http://x/v1")}
+    remote = open_run(tmp_path / "two", captioning=asking, endpoints=ours).models
 
     assert isinstance(built_in.captioner, TagCaptioner)
     assert isinstance(built_in.rewriter, GrammarRewriter)
@@ -56,9 +61,28 @@ def test_word_lists_beside_the_clip_come_before_the_built_in_ones(tmp_path: Path
 
 def test_word_lists_that_the_recipe_names_come_first(tmp_path: Path) -> None:
     (tmp_path / "lists.json").write_text(json.dumps(LISTS))
-    run = open_run(tmp_path, captioning=CaptioningRecipe(tags=str(tmp_path / "lists.json")))
+    recipe = CaptioningRecipe(tags=str(tmp_path / "lists.json"))
 
-    assert run.models.words.kinds == ("gizmo",)
+    assert open_run(tmp_path, captioning=recipe, rules=ALL_ALLOWED).models.words.kinds == ("gizmo",)
+    with pytest.raises(ModelMissing):
+        _ = open_run(tmp_path / "two", captioning=recipe).models.words
+
+
+def test_a_recipe_never_says_where_pictures_and_keys_are_sent(tmp_path: Path) -> None:
+    ours = {"ours": NamedEndpoint(url="http://127.0.0.1:1/v1", key=SecretStr("secret"))}
+    with serving(ChatServer(lambda _: "{}")) as stranger:
+        asking = CaptioningRecipe(captioner="openai", rewriter="openai", endpoint=stranger.url, captioner_model="m")
+        with pytest.raises(NoSuchEndpoint, match=r"knows \(ours\)"):
+            open_run(tmp_path, captioning=asking, endpoints=ours).models.captioner.caption([noise(1)])
+
+    assert stranger.requests == []
+
+
+def test_captioners_are_downloaded_only_where_that_is_allowed(tmp_path: Path) -> None:
+    recipe = CaptioningRecipe(captioner="transformers", captioner_model="owner/name")
+
+    with pytest.raises(ModelMissing, match="suti models list"):
+        _ = open_run(tmp_path, captioning=recipe).models.captioner
 
 
 def test_a_model_whose_files_changed_is_refused(tmp_path: Path) -> None:

@@ -20,7 +20,9 @@ class CaptioningRecipe(BaseModel):
         default="openai", description="Who merges texts and proposes prompts."
     )
     rewriter_model: str = ""
-    endpoint: str = Field(default="", description="Base URL of an OpenAI-style endpoint, for the openai back ends.")
+    endpoint: str = Field(
+        default="", description="For the openai back ends: name of an endpoint in the captioning service's settings."
+    )
     tags: str = Field(
         default="", description="Folder or file with the word lists of the tags captioner; empty: the built-in list."
     )

@@ -10,7 +10,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from suti.ml.diffusion.recipe import SamplingRecipe
-from suti.ml.model_files import ModelInvalid, resolve
+from suti.ml.model_files import ModelInvalid
 from suti.stages.model_catalogue import ModelCatalogue, UnknownModel
 
 SAMPLING_FILE = "sampling.json"  # how a model likes to draw, beside its weights
@@ -64,7 +64,7 @@ def entries_below(catalogue: ModelCatalogue) -> list[ModelEntry]:
     found: list[ModelEntry] = []
     for name in sorted(names):
         try:
-            found.append(entry_of_folder(name, catalogue.find("model", name).sha256, resolve(name, catalogue.search)))
+            found.append(entry_of_folder(name, catalogue.find("model", name).sha256, catalogue.folder(name)))
         except (UnknownModel, ModelInvalid):
             continue
     return found

@@ -13,7 +13,7 @@ from suti.core import keys
 from suti.core.records import Stage
 from suti.infra.ledger import Commit, Ledger, Part, PartCorrupt
 from suti.infra.store import BadKey, ObjectMissing, Store
-from suti.ml.model_files import ModelInvalid, resolve
+from suti.ml.model_files import ModelInvalid
 from suti.ml.subject.files import SubjectModel, load_subject_model
 from suti.stages.apprentice import MODEL
 from suti.stages.generation.entries import DRAWING, ModelEntry, ModelKind, entries_below, entry_of_folder, size_px_of
@@ -148,7 +148,7 @@ class ModelShelf:
         return self._unpacked(entry) if entry.run_id else self._place(entry.name)
 
     def _place(self, name: str) -> Path:
-        return resolve(name, self._catalogue.search)
+        return self._catalogue.folder(name)
 
     def _unpacked(self, entry: ModelEntry) -> Path:
         """The apprentice's folder on this machine, as its commit says."""

@@ -224,7 +224,7 @@ class CrawlInput(_message.Message):
     URL_FIELD_NUMBER: _builtins.int
     FORMAT_FIELD_NUMBER: _builtins.int
     url: _builtins.str
-    """Folder, file, `file://` or `s3://` URL, as the workers see it. Required."""
+    """Folder, file, `file://` or `s3://` URL, as the workers see it, from where the operator lets crawls be read. Required."""
     format: Global___CrawlFormat.ValueType
     """How it is stored. Unset: told from the URL."""
     def __init__(

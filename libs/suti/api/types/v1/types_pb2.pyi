@@ -176,7 +176,9 @@ class Picture(_message.Message):
     of several frames the first counts.
     """
     store_key: _builtins.str
-    """Key of a PNG in the store that the service works on, as an earlier answer named it, e.g. `drawn/...`."""
+    """Key of a PNG in the store that the service works on, as an earlier answer named it: under `drawn/`, `subjects/` or
+    `operations/`, at most 8 MiB.
+    """
     def __init__(
         self,
         *,
@@ -272,7 +274,7 @@ class ModelRef(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """A name as ListModels shows it, a folder on the server, or an open_clip or hub name."""
+    """A name as ListModels shows it. Where the operator allows it also a folder on the server, or an open_clip or hub name."""
     sha256: _builtins.str
     """SHA-256 (64 hex digits) over the model's files. In requests: unset means whatever the name resolves to."""
     def __init__(
