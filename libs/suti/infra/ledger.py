@@ -5,10 +5,11 @@ import json
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from functools import cache
 from typing import Any, ClassVar, cast
 
 from suti.core import keys
+from suti.core.environment import cpu_flags, package_versions
 from suti.core.errors import PermanentError, RetryableError
 from suti.core.fields import known_fields
 from suti.core.ids import new_request_id
@@ -61,7 +62,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A shard's result. `fence`, `seconds` and `versions` tell how it came about and are never part of a digest."""
+    """A shard's result. `fence`, `seconds` and `versions` tell how it came about and are never part of a digest.
+
+    `versions` are of the packages that results depend on, with Python's, and the processor's vector instructions.
+    """
 
     run_id: str
     stage: str
@@ -158,7 +162,7 @@ class Draft:
             parts=tuple(self._parts[name] for name in sorted(self._parts)),
             counts=dict(counts),
             seconds=seconds,
-            versions=_versions(),
+            versions=dict(_versions()),
             details=dict(details or {}),
         )
         if ledger.store.create(keys.commit(ledger.run_id, self._stage, self._shard), _to_json(ours)):
@@ -183,8 +187,9 @@ def _is_commit(key: str) -> bool:
     return key.endswith("/commit.json") and key.count("/") == keys.commit("run", "stage", 0).count("/")
 
 
-def _versions() -> dict[str, str]:
-    return {"suti": version("suti"), "python": platform.python_version()}
+@cache
+def _versions() -> Mapping[str, str]:
+    return {**package_versions(), "python": platform.python_version(), "cpu_flags": " ".join(cpu_flags())}
 
 
 def _to_json(commit: Commit) -> bytes:

@@ -110,7 +110,12 @@ def run_shard(
         "clusters_in": len(examples.clusters),
         "steps": spec.apprentice.steps,
     }
-    details = {"dataset_digest": data_set, "final_loss": repr(final_loss), "examples_digest": examples.digest()}
+    details = {
+        "dataset_digest": data_set,
+        "final_loss": repr(final_loss),
+        "examples_digest": examples.digest(),
+        "device": torch.device(models.device).type,
+    }
     commit = draft.commit(counts=counts, seconds=time.monotonic() - started, details=details)
     marks.clear()
     return commit

@@ -100,7 +100,8 @@ def run_shard(
         "dropped": len(refused),
         "candidates_out": len(written.candidates),
     }
-    commit = draft.commit(counts=counts, seconds=time.monotonic() - started)
+    details = {"device": next(models.base.unet.parameters()).device.type}
+    commit = draft.commit(counts=counts, seconds=time.monotonic() - started, details=details)
     worker.marks.clear()
     return commit
 

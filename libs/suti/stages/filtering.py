@@ -83,7 +83,11 @@ def run_shard(
         embeddings=embeddings_to_bytes(shown, rows_ND),
         seconds=time.monotonic() - started,
         fence=fence,
-        details={"clip_sha256": models.clip.digest, "policy_digest": digest},
+        details={
+            "clip_sha256": models.clip.digest,
+            "policy_digest": digest,
+            "device": models.clip.device.type,
+        },
     )
 
 

@@ -12,6 +12,7 @@ from suti.core.records import CandidateRow, CaptionRow, PictureRow, PromptRow, S
 from suti.infra.ledger import Commit, Ledger
 from suti.infra.store import ObjectMissing, Store
 from suti.stages.digest import JudgedCandidate, dataset_digest
+from suti.stages.environments import differing_environments
 from suti.stages.lineage import ShardRows
 from suti.stages.run_spec import RunSpec
 from suti.stages.shards import Ending, RunState
@@ -59,11 +60,12 @@ def run_is_ended(store: Store, run_id: str) -> bool:
 def end_run(store: Store, spec: RunSpec, ending: Ending) -> RunOutcome:
     """Writes the run's outcome unless it has one; returns the one that stands."""
     succeeded = ending.state is RunState.SUCCEEDED
+    differences = differing_environments(Ledger(store, spec.run_id)) if succeeded else ()
     outcome = RunOutcome(
         state=ending.state,
         stage=ending.stage,
         reason=ending.reason,
-        message=ending.message,
+        message="; ".join(filter(None, (ending.message, *differences))),
         ended_at=datetime.now(UTC),
         dataset_digest=dataset_digest(judged_candidates(store, spec)) if succeeded else "",
         apprentice_sha256=weights_sha256(Ledger(store, spec.run_id).get(Stage.APPRENTICE, 0)) if succeeded else "",

@@ -53,7 +53,11 @@ class Models(_Frozen):
 
 
 class Environment(_Frozen):
-    """What makes floating-point results repeatable. Checked by every worker; a difference is warned of."""
+    """What makes floating-point results repeatable.
+
+    `cpu_flags` and `versions` are those of the process that froze the run, for the record. Every commit says what its
+    shard was done under; where shards of a stage differ, the run's outcome says so (`suti.stages.environments`).
+    """
 
     torch_threads: PositiveInt = 1
     dtype: Literal["float32", "bfloat16"] = "float32"

@@ -26,8 +26,8 @@ def test_what_passes_by_itself_is_tried_again_by_time_however_often_it_failed() 
 
 def test_the_time_runs_from_the_first_failure_and_the_waits_grow_to_the_last_one() -> None:
     first = tell(RetryableError("away"), Failures())
+    assert first is not None
     assert first == Failures(tries=1, since_s=1000.0, wait_s=1.0)
-
     assert tell(RetryableError("away"), first, now_s=1001.0) == Failures(tries=2, since_s=1000.0, wait_s=5.0)
 
 

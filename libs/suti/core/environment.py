@@ -14,6 +14,12 @@ _PACKAGES = (
     "pillow",
     "daft",
     "pyarrow",
+    "imagehash",
+    "scipy",
+    "warcio",
+    "selectolax",
+    "tokenizers",
+    "openai",
 )
 _CPU_INFO = Path("/proc/cpuinfo")
 # Vector instructions; which of them there are decides which kernels a library takes.
