@@ -1,6 +1,6 @@
 """What a caller wants of a run, and how it is frozen into a run's description."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar
@@ -11,7 +11,7 @@ from suti.core import keys
 from suti.core.environment import cpu_flags, package_versions
 from suti.core.errors import InvalidArgument
 from suti.infra.store import Store
-from suti.stages.crawls import CrawlFormat, look_at_crawl
+from suti.stages.crawls import CrawlFormat, check_offered, look_at_crawl
 from suti.stages.model_catalogue import ModelCatalogue, UnknownModel
 from suti.stages.presets import PRESET_MODELS, PRESETS, SECTIONS, PresetName, merged
 from suti.stages.run_spec import Models, RunSpec
@@ -46,12 +46,15 @@ class RunOrder:
     created_by: str = "anonymous"
 
 
-def freeze(order: RunOrder, *, run_id: str, created_at: datetime, catalogue: ModelCatalogue) -> RunSpec:
-    """The run's description with everything in it that changes a result.
+def freeze(
+    order: RunOrder, *, run_id: str, created_at: datetime, catalogue: ModelCatalogue, crawl_roots: Sequence[str]
+) -> RunSpec:
+    """The run's description with everything in it that changes a result. Its crawl must lie below one of the roots.
 
     Raises:
-        CrawlMissing, UnknownModel, BadOverride: each names the field that is wrong.
+        CrawlNotOffered, CrawlMissing, UnknownModel, BadOverride: each names the field that is wrong.
     """
+    check_offered(order.url, crawl_roots)
     crawl = look_at_crawl(order.url, order.format)
     models = _models(order, catalogue)
     check_sections(order.overrides)
