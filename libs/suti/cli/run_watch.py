@@ -83,5 +83,7 @@ def _share(stage: pb.StageProgress) -> float:
 
 def _told(stage: pb.StageProgress) -> str:
     counts = f"{stage.items_in} in, {stage.items_out} out" if stage.items_in else ""
-    dead = f"{stage.shards_dead} shards dead" if stage.shards_dead else ""
+    dead = f"{stage.shards_dead} shards given up" if stage.shards_dead else ""
+    if dead and stage.state not in _OVER:
+        dead += " (`suti run why` says whether it waits for you)"
     return ", ".join(part for part in (counts, dead) if part)
