@@ -70,7 +70,7 @@ class PipelineProcess:
             "SUTI_PIPELINE_PORT_FILE": str(self.folder / "port"),
             "SUTI_PIPELINE_TELEMETRY_FOLDER": str(self.folder / "telemetry"),
             "SUTI_PIPELINE_RECONCILE_S": "0.2",
-            "SUTI_PIPELINE_CRAWL_ROOTS": str(self.folder),
+            "SUTI_PIPELINE_CRAWL_ROOTS": "/",
             "SUTI_PIPELINE_REISSUE_S": "0.5",
             "SUTI_PIPELINE_DRAIN_S": "5",
             "SUTI_MODELS_PATH": str(self.folder / "models"),

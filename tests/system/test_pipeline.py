@@ -114,6 +114,7 @@ async def test_a_call_that_is_sent_twice_makes_one_run_and_another_body_is_refus
     ("change", "reason"),
     [
         ({"crawl": "/no/such.warc"}, "CRAWL_MISSING"),
+        ({"crawl": "s3://of-others/crawl.warc"}, "CRAWL_NOT_OFFERED"),
         ({"base": "nobody"}, "UNKNOWN_MODEL"),
         ({"changes": {"experts": {"stepz": 1}}}, "BAD_OVERRIDE"),
     ],
