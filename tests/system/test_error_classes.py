@@ -12,6 +12,7 @@ from pathlib import Path
 
 import nats
 import pytest
+from rich.progress import Progress
 
 from suti.api.pipeline.v1 import pipeline_pb2 as pb
 from suti.client.inputs import run_order
@@ -26,6 +27,7 @@ from suti.infra.bus.tickets import ShardTicket
 from suti.infra.bus.worker import Worker
 from suti.infra.dead_letters import DeadLetters
 from suti.infra.store import Store
+from suti.local.demo.watching import RunDidNotSucceed, follow
 from tests.servers.nats import NatsServer
 from tests.system.pipeline_stack import PipelineProcess, Shards, workers
 from tests.waiting import becomes
@@ -195,6 +197,8 @@ async def test_what_all_replicas_refuse_waits_for_the_operator_and_dropping_it_f
         await waits_for_letters(pipeline, run_id, Stage.GROUPING)
         with pipeline.client() as suti:
             assert suti.get_run(run_id).state == pb.RUN_STATE_RUNNING
+            with Progress(disable=True) as bars, pytest.raises(RunDidNotSucceed, match="suti dead replay"):
+                follow(suti, run_id, bars)  # a demo, where nobody would ever decide
             suti.drop_dead_letters([letter.letter_id])
         run = await ended(pipeline, run_id)
 

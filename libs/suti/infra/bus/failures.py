@@ -74,12 +74,16 @@ def is_bad_data(error: Exception) -> bool:
     return isinstance(error, PermanentError) and not isinstance(error, BadConfiguration)
 
 
-def after(error: Exception, before: Failures, *, worker: str, now_s: float, patience: Patience) -> Failures | None:
+def after(
+    error: Exception, before: Failures, *, worker: str, began_s: float, now_s: float, patience: Patience
+) -> Failures | None:
     """What the ticket takes to its next try, None if it is given up.
 
     RetryableError: again until `retry_for_s` are over. BadConfiguration: again until several different workers found
     the same, for one of them may be set up wrongly. Any other PermanentError: given up at once. A crash, or an error
     that nobody foresaw: again until there were `crashes` of them.
+
+    The try lasted from `began_s` to `now_s` (Unix time): what takes hours has a second try after its first failure.
     """
     crashed = isinstance(error, WorkCrashed) or not isinstance(error, SutiError)
     refused = isinstance(error, BadConfiguration)
@@ -91,7 +95,7 @@ def after(error: Exception, before: Failures, *, worker: str, now_s: float, pati
         refused_by=tuple(sorted({*before.refused_by, worker})) if refused else before.refused_by,
         wait_s=patience.backoff_s[min(tries, len(patience.backoff_s)) - 1] if patience.backoff_s else 0.0,
     )
-    failing_s = now_s - told.since_s
+    failing_s = began_s - told.since_s
     if crashed:
         over = told.crashes >= patience.crashes
     elif refused:

@@ -130,7 +130,7 @@ class Worker:
                 if message is None:
                     continue
                 if stop.is_set():
-                    await self._put_back(message)
+                    await self._put_back(message, Failures.read(message.headers))
                     return
                 if await self._take(message) == "refused" and not self._proven:
                     await _pause(stop, _REFUSED_PAUSE_S)
@@ -172,10 +172,12 @@ class Worker:
 
     async def _attempt(self, message: Msg, ticket: ShardTicket, before: Failures, span: Span) -> str:
         """Lets the handler work, and answers for the ticket. Returns the outcome, for the metrics."""
-        now_s = time.time()  # what is too long is decided once, at the start, so that the handler can ask
+        began_s = time.time()
 
         def after(error: Exception) -> Failures | None:
-            return failures.after(error, before, worker=self._name, now_s=now_s, patience=self._patience)
+            return failures.after(
+                error, before, worker=self._name, began_s=began_s, now_s=time.time(), patience=self._patience
+            )
 
         lease = Lease(
             self._bus,

@@ -14,7 +14,7 @@ class Preempted(RetryableError):
 
 
 def tell(error: Exception, before: Failures, *, worker: str = "a", now_s: float = 1000.0) -> Failures | None:
-    return after(error, before, worker=worker, now_s=now_s, patience=PATIENCE)
+    return after(error, before, worker=worker, began_s=now_s, now_s=now_s, patience=PATIENCE)
 
 
 def test_what_passes_by_itself_is_tried_again_by_time_however_often_it_failed() -> None:
@@ -29,6 +29,15 @@ def test_the_time_runs_from_the_first_failure_and_the_waits_grow_to_the_last_one
     assert first is not None
     assert first == Failures(tries=1, since_s=1000.0, wait_s=1.0)
     assert tell(RetryableError("away"), first, now_s=1001.0) == Failures(tries=2, since_s=1000.0, wait_s=5.0)
+
+
+def test_work_that_takes_longer_than_the_retries_has_a_second_try() -> None:
+    away = RetryableError("away")
+
+    first = after(away, Failures(), worker="a", began_s=1000.0, now_s=9000.0, patience=PATIENCE)
+
+    assert first is not None
+    assert after(away, first, worker="a", began_s=9001.0, now_s=17_000.0, patience=PATIENCE) is not None
 
 
 @pytest.mark.parametrize("error", [KeyError("surprise"), WorkCrashed("killed")])
