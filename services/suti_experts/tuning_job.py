@@ -48,7 +48,7 @@ def tune(job: JobContext, settings: ExpertsSettings, store: Store, operation_id:
         stopping=job.stopping,
     )
     for name, data in expert.files.items():
-        store.put(keys.operation_part(operation_id, f"weights/{name}"), data)
+        store.put(keys.tuned(operation_id, name), data)
     store.create(place, _result(store, operation_id, expert, base).SerializeToString())
 
 
@@ -60,7 +60,7 @@ def _result(store: Store, operation_id: str, expert: LoneExpert, base: run_spec.
     result = pb.TuneExpertResult(
         steps=len(expert.losses),
         final_loss=sum(last) / len(last),
-        weights_key=keys.operation_part(operation_id, f"weights/{weights}") if weights else "",
+        weights_key=keys.tuned(operation_id, weights) if weights else "",
         base=ModelRef(name=base.name, sha256=base.sha256),
     )
     for number, (candidate, png) in enumerate(zip(expert.candidates, pngs, strict=True)):

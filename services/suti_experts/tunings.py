@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import logging
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
 
 from google.longrunning.operations_pb2 import Operation
 from google.protobuf.json_format import MessageToDict
@@ -13,12 +14,13 @@ from google.rpc.code_pb2 import CANCELLED, INTERNAL, INVALID_ARGUMENT
 from suti.api.experts.v1 import experts_pb2 as pb
 from suti.api.types.v1.types_pb2 import OperationProgress
 from suti.core import keys
-from suti.core.errors import ExitCode, InvalidArgument
+from suti.core.errors import ExitCode, InvalidArgument, PermanentError, SutiError
 from suti.core.ids import new_run_id
 from suti.infra.jobs.port import Jobs, JobState, JobStatus
+from suti.infra.operations import OperationRecords
 from suti.infra.requests import RequestLedger, body_sha256
-from suti.infra.rpc.operations import PREFIX, OperationMissing
-from suti.infra.store import ObjectMissing, Store
+from suti.infra.rpc.operations import PREFIX
+from suti.infra.store import Store
 from suti.ml.experts.recipe import ExpertRecipe
 from suti.stages.launched_work import JobPlan
 from suti.stages.loose_recipes import loose_recipe
@@ -26,10 +28,13 @@ from suti.stages.model_catalogue import ModelCatalogue
 from suti.stages.presets import PresetName, merged
 
 OPERATION_ID = "SUTI_OPERATION_ID"  # in a job's environment
-REQUEST, RESULT, CANCELLED_MARK = "request.bin", "result.bin", "cancelled"
+REQUEST, RESULT = "request.bin", "result.bin"
 
 _SERVICE = "experts"
+_CANCELLED, _FAILED = "cancelled", "failed.json"
 _MAX_DEMONSTRATIONS, _MAX_PROMPTS, _MAX_CHARS = 10, 64, 1_000
+
+_log = logging.getLogger(__name__)
 
 
 class Tunings:
@@ -45,6 +50,7 @@ class Tunings:
         self._preset: PresetName = preset
         self._base = base
         self._requests = RequestLedger(store, _SERVICE)
+        self._records = OperationRecords(store, _SERVICE)
 
     async def start(self, request: pb.TuneExpertRequest) -> Operation:
         """The operation of this request; the same request id yields the same one.
@@ -53,15 +59,16 @@ class Tunings:
             InvalidArgument, BadOverride, UnknownModel: each names the field that is wrong.
         """
         operation_id = await asyncio.to_thread(self._accept, request)
-        await self._launch(operation_id)
+        with suppress(SutiError):  # accepted all the same: `keep_going` starts what has no job
+            await self._go_on(operation_id)
         return await self.get(f"{PREFIX}{operation_id}")
 
     async def get(self, name: str) -> Operation:
-        """The operation as it stands; a job that was never started (its launcher died) is started."""
-        operation_id, record = await asyncio.to_thread(self._record, name)
+        """The operation as it stands. Raises OperationMissing."""
+        operation_id, record = await asyncio.to_thread(self._records.get, name)
         operation = Operation(name=name)
-        result = await asyncio.to_thread(self._part, operation_id, RESULT)
-        status = await self._jobs.status(_job(operation_id))
+        await self._go_on(operation_id)
+        result = await self._part(operation_id, RESULT)
         progress = (await self._jobs.progress(_job(operation_id))).get(0)
         created = Timestamp()
         created.FromDatetime(datetime.fromisoformat(record["created_at"]))
@@ -78,39 +85,37 @@ class Tunings:
         if result is not None:
             operation.done = True
             operation.response.Pack(pb.TuneExpertResult.FromString(result))
-        elif await asyncio.to_thread(self._part, operation_id, CANCELLED_MARK) is not None:
+        elif await self._part(operation_id, _CANCELLED) is not None:
             operation.done = True
             operation.error.code, operation.error.message = (
                 CANCELLED,
                 "cancelled: start a new one with a new request_id",
             )
-        elif status is None:
-            await self._launch(operation_id)
-        elif status.state.ended and status.state is not JobState.SUCCEEDED:
+        elif (failed := await self._part(operation_id, _FAILED)) is not None:
             operation.done = True
-            operation.error.code, operation.error.message = _failure(status)
+            operation.error.code, operation.error.message = json.loads(failed)
         return operation
 
     async def cancel(self, name: str) -> None:
         """Its job ends within seconds."""
-        operation_id, _ = await asyncio.to_thread(self._record, name)
-        if await asyncio.to_thread(self._part, operation_id, RESULT) is None:
-            await asyncio.to_thread(self._store.put, keys.operation_part(operation_id, CANCELLED_MARK), b"{}")
+        operation_id, _ = await asyncio.to_thread(self._records.get, name)
+        if await self._part(operation_id, RESULT) is None:
+            await asyncio.to_thread(self._store.put, keys.operation_part(operation_id, _CANCELLED), b"{}")
             await self._jobs.cancel(_job(operation_id))
 
     def _accept(self, request: pb.TuneExpertRequest) -> str:
         body = body_sha256(request)
         done = self._requests.find(request.request_id, body_sha256=body)
-        if done is not None:
+        if done is not None and self._store.exists(keys.operation(done.decode())):
             return done.decode()
         _check(request)
         changes = merged(MessageToDict(request.overrides), {"method": request.method} if request.method else {})
         recipe = loose_recipe(ExpertRecipe, "experts", preset=self._preset, overrides=changes)
         named = request.base
         base = self._catalogue.find("base", named.name or self._base, sha256=named.sha256)
-        operation_id = new_run_id()
+        # The request id comes first: what was cut short behind it goes on with the next call.
+        operation_id = self._requests.record(request.request_id, body, new_run_id().encode()).decode()
         record = {
-            "service": _SERVICE,
             "request_id": request.request_id,
             "created_at": datetime.now(UTC).isoformat(),
             "created_by": request.created_by or "anonymous",
@@ -119,29 +124,42 @@ class Tunings:
             "base": base.model_dump(),
         }
         self._store.put(keys.operation_part(operation_id, REQUEST), request.SerializeToString())
-        self._store.put(keys.operation(operation_id), json.dumps(record, indent=1).encode())
-        return self._requests.record(request.request_id, body, operation_id.encode()).decode()
+        self._records.accept(operation_id, record)
+        return operation_id
 
-    async def _launch(self, operation_id: str) -> None:
-        await self._jobs.start(self._plan.job(_job(operation_id), {OPERATION_ID: operation_id}))
+    async def keep_going(self, stop: asyncio.Event, *, every_s: float = 5.0) -> None:
+        """What was accepted is started and comes to an end, whoever asks for it or dies meanwhile."""
+        while not stop.is_set():
+            try:
+                for operation_id, _ in await asyncio.to_thread(lambda: list(self._records.open())):
+                    try:
+                        await self._go_on(operation_id)
+                    except PermanentError as error:  # one tuning's trouble is not the others'
+                        _log.error("tuning %s: %s", operation_id, error)
+            except SutiError as error:
+                _log.warning("cannot look after tunings just now: %s", error)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), every_s)
 
-    def _record(self, name: str) -> tuple[str, dict[str, Any]]:
-        operation_id = name.removeprefix(PREFIX)
-        if not operation_id.isalnum():
-            raise OperationMissing(name)
-        try:
-            record: dict[str, Any] = json.loads(self._store.get(keys.operation(operation_id)))
-        except ObjectMissing:
-            raise OperationMissing(name) from None
-        if record["service"] != _SERVICE:
-            raise OperationMissing(name)
-        return operation_id, record
+    async def _go_on(self, operation_id: str) -> None:
+        """A tuning without job is started; one that ended is marked so, with its failure: jobs are forgotten."""
+        if await asyncio.to_thread(self._records.has_ended, operation_id):
+            return
+        job = _job(operation_id)
+        for end in (RESULT, _CANCELLED, _FAILED):
+            if await self._part(operation_id, end) is not None:
+                await self._jobs.release(job)
+                await asyncio.to_thread(self._records.end, operation_id)
+                return
+        status = await self._jobs.status(job)
+        if status is None:
+            await self._jobs.start(self._plan.job(job, {OPERATION_ID: operation_id}))
+        elif status.state.ended and status.state is not JobState.SUCCEEDED:
+            failed = json.dumps(_failure(status)).encode()
+            await asyncio.to_thread(self._store.create, keys.operation_part(operation_id, _FAILED), failed)
 
-    def _part(self, operation_id: str, name: str) -> bytes | None:
-        try:
-            return self._store.get(keys.operation_part(operation_id, name))
-        except ObjectMissing:
-            return None
+    async def _part(self, operation_id: str, name: str) -> bytes | None:
+        return await asyncio.to_thread(self._records.part, operation_id, name)
 
 
 def _check(request: pb.TuneExpertRequest) -> None:

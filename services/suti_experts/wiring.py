@@ -28,4 +28,4 @@ def wire(settings: ExpertsSettings, bus: Bus) -> Service:
     worker = settings.make_worker(
         bus, store, stage=Stage.EXPERTS, handle=handle, concurrency=settings.concurrency, outlives_worker=True
     )
-    return Service(server, workers=[worker], prepare=jobs.recover, close=jobs.close)
+    return Service(server, workers=[worker], tasks=[tunings.keep_going], prepare=jobs.recover, close=jobs.close)

@@ -1,4 +1,4 @@
-"""Takes away, once a day, what nobody will ask for: parts that dead workers left, answers to old requests."""
+"""Takes away, once a day, what nobody will ask for: parts of dead workers, answers to old requests, old operations."""
 
 import asyncio
 import logging
@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from suti.core import keys
 from suti.core.errors import SutiError
+from suti.infra.operations import sweep_operations
 from suti.infra.requests import RequestLedger
 from suti.infra.store import Store
 from suti.infra.sweep import sweep_parts
@@ -39,6 +40,8 @@ class Sweeper:
         for service in self._names(keys.REQUESTS):
             with _told(f"answers of {service}"):
                 swept += RequestLedger(self._store, service).sweep(now=now)
+        with _told("operations"):
+            swept += sweep_operations(self._store, now=now)
         if swept:
             _log.info("swept %d objects that nobody will ask for", swept)
         return swept

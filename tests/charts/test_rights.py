@@ -75,7 +75,10 @@ def test_the_bus_table_is_what_the_code_lists() -> None:
 
 def test_the_store_table_is_what_the_code_lists() -> None:
     documented = {
-        user: (_codes(writes), _codes(reads)) for user, writes, reads in table("Who may do what in the store")
+        user: tuple(_codes(prefixes) for prefixes in columns)
+        for user, *columns in table("Who may do what in the store")
     }
 
-    assert documented == {user: (set(rights.writes), set(rights.reads)) for user, rights in STORE.items()}
+    assert documented == {
+        user: (set(rights.writes), set(rights.reads), set(rights.deletes)) for user, rights in STORE.items()
+    }

@@ -7,6 +7,7 @@ DEAD_LETTERS = "dead/"
 REQUESTS = "requests/"
 DRAWN = "drawn/"
 OPERATIONS = "operations/"
+TUNED = "tuned/"
 JOBS = "jobs/"
 TOMBSTONES = "tombstones.json"
 PROMOTED_MODEL = "models/promoted.json"  # the apprentice that draws when a request names no model
@@ -100,3 +101,8 @@ def operation(operation_id: str) -> str:
 def operation_part(operation_id: str, name: str) -> str:
     """One object that belongs to a long-running operation: what was asked, a piece of its result."""
     return f"{OPERATIONS}{operation_id}/{name}"
+
+
+def tuned(operation_id: str, name: str) -> str:
+    """A file of the weights that a caller had tuned: kept when the operation is forgotten."""
+    return f"{TUNED}{operation_id}/{name}"

@@ -23,6 +23,7 @@ class StoreRights:
 
     writes: tuple[str, ...]
     reads: tuple[str, ...] = _FOR_ALL
+    deletes: tuple[str, ...] = ()  # what others wrote, and this service sweeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ STORE: Final[Mapping[str, StoreRights]] = {
             f"{keys.REQUESTS}pipeline/",
         ),
         reads=(*_FOR_ALL, keys.MODELS, keys.DRAWN, _CRAWLS),
+        deletes=(f"{_EVERY_RUN}*/parts/", keys.REQUESTS, keys.OPERATIONS),
     ),
     "clustering": StoreRights(
         writes=(_stage("grouping"), keys.DEAD_LETTERS, f"{keys.REQUESTS}clustering/"), reads=(*_FOR_ALL, _CRAWLS)
@@ -59,6 +61,7 @@ STORE: Final[Mapping[str, StoreRights]] = {
             _stage("experts"),
             keys.DEAD_LETTERS,
             keys.OPERATIONS,
+            keys.TUNED,
             f"{keys.REQUESTS}experts/",
             keys.job_progress("suti-experts", "")[:-1],
         ),
@@ -133,7 +136,8 @@ def store_policy(rights: StoreRights, *, bucket: str, prefix: str = "") -> dict[
     def objects(*prefixes: str) -> list[str]:
         return [f"{arn}/{folder}{place}{'*' if place.endswith('/') else ''}" for place in prefixes]
 
-    listed = sorted({f"{folder}{place.partition('*')[0]}" for place in (*rights.reads, *rights.writes)})
+    every = (*rights.reads, *rights.writes, *rights.deletes)
+    listed = sorted({f"{folder}{place.partition('*')[0]}" for place in every})
     statements: list[dict[str, Any]] = [
         _allow(["s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"], objects(*rights.writes)),
         _allow(["s3:GetObject"], objects(*rights.reads, *rights.writes)),
@@ -141,6 +145,8 @@ def store_policy(rights: StoreRights, *, bucket: str, prefix: str = "") -> dict[
         _allow(["s3:ListBucket"], [arn])
         | {"Condition": {"StringLike": {"s3:prefix": [f"{place}*" for place in listed]}}},
     ]
+    if rights.deletes:
+        statements.append(_allow(["s3:DeleteObject"], objects(*rights.deletes)))
     return {"Version": "2012-10-17", "Statement": statements}
 
 

@@ -18,18 +18,17 @@ _RETRY = urllib3.Retry(
 )
 # S3 counts whole days; a request's answer is promised for 24 hours, so the first whole day after that.
 _REQUESTS_DAYS = 2
-_OPERATIONS_DAYS = 30
 _REFUSALS = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 
 
 def prepare_bucket(
     url: str, *, endpoint: str, access_key: str, secret_key: str, region: str = "us-east-1", set_expiry: bool = True
 ) -> bool:
-    """The bucket of `s3://bucket/prefix` exists and has our expiry rules; True if it was made just now.
+    """The bucket of `s3://bucket/prefix` exists and has our expiry rule; True if it was made just now.
 
-    Safe to repeat. With `set_expiry`, the server drops answers to requests after two days and finished operations'
-    records after thirty; the rules replace those the bucket had. Runs, subjects and models are never expired by the
-    server: what a dead worker left behind in them goes by `suti.infra.sweep`, which knows the commits.
+    Safe to repeat. With `set_expiry`, the server drops answers to requests after two days; the rule replaces those the
+    bucket had. Nothing else is expired by the server, which knows no commit and no end: what dead workers left behind
+    goes by `suti.infra.sweep`, what is left of ended operations by `suti.infra.operations`.
 
     Raises:
         BadStoreUrl: no s3:// address or no endpoint.
@@ -82,10 +81,9 @@ def _expiry(prefix: str) -> LifecycleConfig:
         [
             Rule(
                 ENABLED,
-                rule_filter=Filter(prefix=f"{folder}{kept}"),
-                rule_id=f"suti-{kept.strip('/')}",
-                expiration=Expiration(days=days),
+                rule_filter=Filter(prefix=f"{folder}{keys.REQUESTS}"),
+                rule_id=f"suti-{keys.REQUESTS.strip('/')}",
+                expiration=Expiration(days=_REQUESTS_DAYS),
             )
-            for kept, days in ((keys.REQUESTS, _REQUESTS_DAYS), (keys.OPERATIONS, _OPERATIONS_DAYS))
         ]
     )

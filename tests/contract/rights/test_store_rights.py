@@ -103,6 +103,27 @@ def test_everybody_writes_what_is_its_own(stores: dict[str, Store], user: str, k
     assert stores[user].get(key) == b"mine"
 
 
+@pytest.mark.parametrize(
+    ("owner", "key"),
+    [
+        ("experts", keys.part(RUN, "experts", 7, "fence", "rows")),
+        ("generation", keys.request("generation", "4b4b4b4b-0000-4000-8000-000000000001")),
+        ("experts", keys.operation_part("old", "ended")),
+    ],
+)
+def test_the_pipeline_sweeps_what_others_left_but_writes_none_of_it(
+    stores: dict[str, Store], owner: str, key: str
+) -> None:
+    stores[owner].put(key, b"left")
+
+    with pytest.raises(StoreRefused):
+        stores["pipeline"].put(key, b"forged")
+    assert key in [info.key for info in stores["pipeline"].list(key.rpartition("/")[0] + "/")]
+    stores["pipeline"].delete(key)
+
+    assert not stores[owner].exists(key)
+
+
 def test_the_probe_reads_nothing_but_its_own(stores: dict[str, Store]) -> None:
     stores["pipeline"].put(keys.run_spec(RUN), b"{}")
 
