@@ -33,7 +33,9 @@ RUN uv pip install --quiet --no-cache --no-deps --target /suti /wheels/*.whl
 
 # The image: a virtual environment at /opt/suti. uv is only looked at from its own stage, so nothing is copied twice.
 FROM python:3.12-slim-bookworm
-RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin suti
+RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin suti \
+    && pip uninstall --quiet --yes --root-user-action=ignore pip setuptools wheel 2>/dev/null; \
+    rm -rf /var/cache/apt/* /var/lib/apt/lists/*
 ENV VIRTUAL_ENV=/opt/suti UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_NO_CACHE=1
 COPY --from=pins /pins/torch.txt /opt/suti-pins/
 RUN --mount=type=bind,from=uv,source=/usr/local/bin,target=/uv \
@@ -43,7 +45,11 @@ RUN --mount=type=bind,from=uv,source=/usr/local/bin,target=/uv \
     fi
 COPY --from=pins /pins/rest.txt /opt/suti-pins/
 RUN --mount=type=bind,from=uv,source=/usr/local/bin,target=/uv \
-    /uv/uv pip install --quiet --no-deps --require-hashes -r /opt/suti-pins/rest.txt
+    /uv/uv pip install --quiet --no-deps --require-hashes -r /opt/suti-pins/rest.txt \
+    # What libraries bring and nobody here imports: headers, tests, Arrow Flight, a second Kubernetes client.
+    && cd /opt/suti/lib/python3.12/site-packages \
+    && rm -rf pyarrow/include pyarrow/tests pyarrow/src pyarrow/libarrow_flight* pyarrow/_flight* Crypto/SelfTest \
+        kubernetes/aio
 COPY --from=suti /suti /opt/suti/lib/python3.12/site-packages
 RUN ln -s lib/python3.12/site-packages/suti/toyworld/models /opt/suti/toy-models
 # The root file system may be read-only: only /tmp is written to.
