@@ -9,6 +9,7 @@ import torch
 from suti.api.experts.v1 import experts_pb2 as pb
 from suti.api.types.v1.types_pb2 import DrawnPicture, ModelRef
 from suti.core import keys
+from suti.core.limits import OPERATION_INLINE_BYTES
 from suti.infra.jobs.entry import JobContext
 from suti.infra.store import Store
 from suti.ml.diffusion.base import load_base
@@ -19,8 +20,6 @@ from suti.stages.model_cache import ModelCache
 from suti.stages.sent_pictures import open_sent
 from suti_experts.settings import ExpertsSettings
 from suti_experts.tunings import REQUEST, RESULT
-
-_INLINE_BYTES = 3 * 2**20
 
 
 def tune(job: JobContext, settings: ExpertsSettings, store: Store, operation_id: str) -> None:
@@ -54,7 +53,7 @@ def tune(job: JobContext, settings: ExpertsSettings, store: Store, operation_id:
 
 def _result(store: Store, operation_id: str, expert: LoneExpert, base: run_spec.ModelRef) -> pb.TuneExpertResult:
     pngs = [_png(candidate) for candidate in expert.candidates]
-    inline = sum(map(len, pngs)) <= _INLINE_BYTES
+    inline = sum(map(len, pngs)) <= OPERATION_INLINE_BYTES
     last = expert.losses[-max(1, len(expert.losses) // 10) :]
     weights = next((name for name in sorted(expert.files) if name.endswith(".safetensors")), "")
     result = pb.TuneExpertResult(

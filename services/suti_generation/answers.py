@@ -10,13 +10,16 @@ from PIL import Image
 from suti.api.generation.v1 import generation_pb2 as pb
 from suti.api.types.v1 import types_pb2 as types
 from suti.core import keys
+from suti.core.limits import INLINE_BYTES
 from suti.infra.requests import RequestLedger, body_sha256
 from suti.infra.store import Store
 from suti.stages.generation.painter import png_of
 from suti.stages.generation.studio import Drawn
+from suti.stages.sent_pictures import StoreKeyRefused
 
-INLINE_BYTES = 3 * 2**20
 RECORD = "record.json"
+
+_NAMED = (keys.DRAWN, keys.OPERATIONS)  # where answers name pictures by their keys
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,13 @@ class Answers:
             return _again(standing)
         self.store.put(keys.drawn(request.request_id, RECORD), _record(request, answer, drawn))
         return answer
+
+
+def read_picture(store: Store, key: str) -> bytes:
+    """The PNG file of a picture that an answer named by its key. Raises StoreKeyRefused, ObjectMissing, BadKey."""
+    if not (key.startswith(_NAMED) and key.endswith(".png")):
+        raise StoreKeyRefused("store_key", f"{key[:64]!r} is no drawn picture: give one that an answer named")
+    return store.get(key)
 
 
 def _again(packed: bytes) -> pb.GenerateResponse:

@@ -16,6 +16,7 @@ from suti.api.types.v1 import types_pb2 as types
 from suti.core import keys
 from suti.core.errors import InvalidArgument, PermanentError, SutiError
 from suti.core.ids import new_run_id
+from suti.core.limits import OPERATION_INLINE_BYTES
 from suti.infra.bus.connection import Bus
 from suti.infra.bus.tickets import ShardTicket
 from suti.infra.dead_letters import DeadLetter, DeadLetters
@@ -24,7 +25,6 @@ from suti.infra.requests import RequestLedger, body_sha256
 from suti.infra.rpc.errors import status_of
 from suti.infra.rpc.operations import PREFIX
 from suti.infra.store import Store
-from suti_generation.answers import INLINE_BYTES
 
 STAGE = "generation"  # of the tickets
 MAX_REQUESTS = 1_000
@@ -233,7 +233,7 @@ class Batches:
             item = pb.GenerateBatchItem.FromString(self._store.get(_item(operation_id, index)))
             for number, picture in enumerate(item.response.pictures):
                 inline += len(picture.png)
-                if inline > INLINE_BYTES and picture.png:
+                if inline > OPERATION_INLINE_BYTES and picture.png:
                     picture.store_key = keys.drawn(item.request_id, f"{number:02d}.png")
                     self._store.put(picture.store_key, picture.png)
                     picture.png = b""

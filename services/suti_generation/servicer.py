@@ -22,7 +22,7 @@ from suti.stages.generation.shelf import ModelShelf
 from suti.stages.generation.studio import Studio
 from suti.stages.generation.subjects import Demonstration, SubjectShelf
 from suti_generation import convert
-from suti_generation.answers import Answers
+from suti_generation.answers import Answers, read_picture
 from suti_generation.batches import Batches
 
 type Context = grpc.aio.ServicerContext[Any, Any]
@@ -75,6 +75,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
         batches: Batches,
         default_deadline_s: float,
     ) -> None:
+        self._store = store
         self._artist = artist
         self._subjects = subjects
         self._contexts = contexts
@@ -152,6 +153,10 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
     async def GenerateBatch(self, request: pb.GenerateBatchRequest, context: Context) -> Operation:
         """Draw many requests in the background."""
         return await self._batches.start(request)
+
+    async def ReadPicture(self, request: pb.ReadPictureRequest, context: Context) -> pb.ReadPictureResponse:
+        """One picture of the store."""
+        return pb.ReadPictureResponse(png=await asyncio.to_thread(read_picture, self._store, request.store_key))
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
         """Models that requests may name."""

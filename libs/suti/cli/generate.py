@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 import typer
 
 from suti.api.generation.v1 import generation_pb2 as pb
-from suti.api.types.v1.types_pb2 import DrawnPicture
 from suti.cli.answers import answer_console
 from suti.cli.connection import DEFAULT_DATA, DataOption, ServerOption, connect
 from suti.cli.pictures import demonstrations, named
@@ -66,11 +65,12 @@ def generate(  # noqa: PLR0917 - options, given by name
     )
     with named(like or []), connect(server, data) as suti:
         answer = _watch(suti, request)
-    out.mkdir(parents=True, exist_ok=True)
-    for index, picture in enumerate(answer.pictures):
-        path = out / f"{answer.provenance_id[:8]}-{index:02d}.png"
-        path.write_bytes(_enlarged(picture, enlarge))
-        console.print(f"{path}  seed {picture.seed}", soft_wrap=True)
+        out.mkdir(parents=True, exist_ok=True)
+        for index, picture in enumerate(answer.pictures):
+            path = out / f"{answer.provenance_id[:8]}-{index:02d}.png"
+            png = picture.png or suti.read_picture(picture.store_key).png
+            path.write_bytes(_enlarged(png, enlarge))
+            console.print(f"{path}  seed {picture.seed}", soft_wrap=True)
     console.print(
         f"by {answer.model.name} ({answer.model.sha256[:12]}) from seed {answer.seed} "
         f"in {answer.timings.total_ms / 1e3:.1f} s; provenance {answer.provenance_id}",
@@ -95,16 +95,12 @@ def _watch(suti: Suti, request: pb.GenerateRequest) -> pb.GenerateResponse:
     return answer
 
 
-def _enlarged(picture: DrawnPicture, times: int) -> bytes:
-    if not picture.png:
-        raise InvalidArgument(
-            "--count", f"the pictures are too large to send, they lie at {picture.store_key}: ask for one"
-        )
+def _enlarged(png: bytes, times: int) -> bytes:
     if times == 1:
-        return picture.png
+        return png
     from PIL import Image  # noqa: PLC0415 - not needed otherwise
 
-    drawn = Image.open(io.BytesIO(picture.png))
+    drawn = Image.open(io.BytesIO(png))
     buffer = io.BytesIO()
     drawn.resize((drawn.width * times, drawn.height * times), Image.Resampling.NEAREST).save(buffer, format="PNG")
     return buffer.getvalue()

@@ -229,6 +229,7 @@ class Suti(Connection):
     generate = _unary(generation.generate)
     generate_stream = _stream(generation.generate_stream)
     generate_batch = _long(generation.generate_batch)
+    read_picture = _unary(generation.read_picture)
     list_models = _pages(generation.list_models)
 
     start_training = _long(apprentice.start_training)

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from suti.client.options import Options
-from suti.core.limits import MESSAGE_BYTES, PICTURE_BYTES, PICTURES_BYTES
+from suti.core.limits import INLINE_BYTES, MESSAGE_BYTES, OPERATION_INLINE_BYTES, PICTURE_BYTES, PICTURES_BYTES
 from suti.infra.settings import ServiceSettings
 from suti.stages.generation.demonstrations import DemonstrationsTooLarge, decode_demonstrations
 
 _ROOT = Path(__file__).parents[3]
 _TOGETHER = re.compile(r"[Tt]ogether: at most (\d+) MiB|All together at most (\d+) MiB")
+_INLINE = re.compile(r"inline limit of (\d+) MiB")
 
 
 def test_every_document_states_the_limits_that_are_kept() -> None:
@@ -22,6 +23,8 @@ def test_every_document_states_the_limits_that_are_kept() -> None:
     assert len(stated) >= 6
     assert set(stated) == {PICTURES_BYTES >> 20}
     assert f"inline; at most {PICTURE_BYTES >> 20} MiB" in protos
+    assert {int(limit) for limit in _INLINE.findall(protos)} == {OPERATION_INLINE_BYTES >> 20}
+    assert f"inline limit: {INLINE_BYTES >> 20} MiB in an answer, {OPERATION_INLINE_BYTES >> 20} MiB in an" in protos
     assert f"over {PICTURES_BYTES >> 20} MiB together" in table
 
 

@@ -49,6 +49,7 @@ CALLS: Sequence[Rpc[Any] | Pages[Any, Any] | Long[Any]] = [
     generation.generate(GENERATE),
     generation.generate_stream(GENERATE),
     generation.generate_batch([GENERATE]),
+    generation.read_picture("drawn/r/00.png"),
     generation.list_models(),
     apprentice.start_training("r"),
     apprentice.watch_training("r"),

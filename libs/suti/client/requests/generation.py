@@ -113,6 +113,11 @@ def generate_batch(
     return Long(start=_unary("GenerateBatch", request, Operation), result=pb.GenerateBatchResult)
 
 
+def read_picture(store_key: str) -> Unary[pb.ReadPictureResponse]:
+    """The picture that an answer named by its `store_key`: there were too many to send them all at once."""
+    return _unary("ReadPicture", pb.ReadPictureRequest(store_key=store_key), pb.ReadPictureResponse)
+
+
 def list_models(
     *, kind: "ModelKind.ValueType" = ModelKind.MODEL_KIND_UNSPECIFIED
 ) -> Pages[pb.ListModelsResponse, Model]:

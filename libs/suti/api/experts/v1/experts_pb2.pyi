@@ -93,7 +93,7 @@ class ExpertCandidate(_message.Message):
     """Which of the prompt's pictures. 0-based."""
     @_builtins.property
     def picture(self) -> _types_pb2.DrawnPicture:
-        """The picture; in the store where all together pass the inline limit of 3 MiB."""
+        """The picture; in the store where all together pass the inline limit of 12 MiB."""
 
     def __init__(
         self,

@@ -583,7 +583,7 @@ class GenerateBatchItem(_message.Message):
     """The request it belongs to."""
     @_builtins.property
     def response(self) -> Global___GenerateResponse:
-        """Its pictures; those beyond the inline limit lie in the store."""
+        """Its pictures; those beyond the inline limit of 12 MiB, counted over the batch, lie in the store."""
 
     @_builtins.property
     def error(self) -> _status_pb2.Status:
@@ -629,6 +629,50 @@ class GenerateBatchResult(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GenerateBatchResult: _TypeAlias = GenerateBatchResult  # noqa: Y015
+
+@_typing.final
+class ReadPictureRequest(_message.Message):
+    """Names a picture in the store."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORE_KEY_FIELD_NUMBER: _builtins.int
+    store_key: _builtins.str
+    """`store_key` of a DrawnPicture. Required. Other objects are refused; a picture that is gone is NOT_FOUND."""
+    def __init__(
+        self,
+        *,
+        store_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["store_key", b"store_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadPictureRequest: _TypeAlias = ReadPictureRequest  # noqa: Y015
+
+@_typing.final
+class ReadPictureResponse(_message.Message):
+    """A picture of the store."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PNG_FIELD_NUMBER: _builtins.int
+    png: _builtins.bytes
+    """The picture as a PNG file."""
+    def __init__(
+        self,
+        *,
+        png: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["png", b"png"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadPictureResponse: _TypeAlias = ReadPictureResponse  # noqa: Y015
 
 @_typing.final
 class ListModelsRequest(_message.Message):

@@ -72,6 +72,11 @@ class GenerationServiceStub:
                 request_serializer=suti_dot_api_dot_generation_dot_v1_dot_generation__pb2.GenerateBatchRequest.SerializeToString,
                 response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
                 _registered_method=True)
+        self.ReadPicture = channel.unary_unary(
+                '/suti.api.generation.v1.GenerationService/ReadPicture',
+                request_serializer=suti_dot_api_dot_generation_dot_v1_dot_generation__pb2.ReadPictureRequest.SerializeToString,
+                response_deserializer=suti_dot_api_dot_generation_dot_v1_dot_generation__pb2.ReadPictureResponse.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/suti.api.generation.v1.GenerationService/ListModels',
                 request_serializer=suti_dot_api_dot_generation_dot_v1_dot_generation__pb2.ListModelsRequest.SerializeToString,
@@ -133,6 +138,13 @@ class GenerationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadPicture(self, request, context):
+        """A picture that an answer, also another service's, named by its key instead of sending it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListModels(self, request, context):
         """Models that requests may name, promoted first, then by name.
         """
@@ -177,6 +189,11 @@ def add_GenerationServiceServicer_to_server(servicer, server):
                     servicer.GenerateBatch,
                     request_deserializer=suti_dot_api_dot_generation_dot_v1_dot_generation__pb2.GenerateBatchRequest.FromString,
                     response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'ReadPicture': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadPicture,
+                    request_deserializer=suti_dot_api_dot_generation_dot_v1_dot_generation__pb2.ReadPictureRequest.FromString,
+                    response_serializer=suti_dot_api_dot_generation_dot_v1_dot_generation__pb2.ReadPictureResponse.SerializeToString,
             ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
@@ -374,6 +391,33 @@ class GenerationService:
             '/suti.api.generation.v1.GenerationService/GenerateBatch',
             suti_dot_api_dot_generation_dot_v1_dot_generation__pb2.GenerateBatchRequest.SerializeToString,
             google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadPicture(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suti.api.generation.v1.GenerationService/ReadPicture',
+            suti_dot_api_dot_generation_dot_v1_dot_generation__pb2.ReadPictureRequest.SerializeToString,
+            suti_dot_api_dot_generation_dot_v1_dot_generation__pb2.ReadPictureResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,8 @@ class GenerationServiceStub:
     """Draws many requests in the background, in any order; survives the death of any process. Metadata:
     OperationProgress in requests. Safe to repeat with the same request_id.
     """
+    ReadPicture: _grpc.UnaryUnaryMultiCallable[_generation_pb2.ReadPictureRequest, _generation_pb2.ReadPictureResponse]
+    """A picture that an answer, also another service's, named by its key instead of sending it."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_generation_pb2.ListModelsRequest, _generation_pb2.ListModelsResponse]
     """Models that requests may name, promoted first, then by name."""
 
@@ -75,6 +77,8 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     """Draws many requests in the background, in any order; survives the death of any process. Metadata:
     OperationProgress in requests. Safe to repeat with the same request_id.
     """
+    ReadPicture: _aio.UnaryUnaryMultiCallable[_generation_pb2.ReadPictureRequest, _generation_pb2.ReadPictureResponse]  # type: ignore[assignment]
+    """A picture that an answer, also another service's, named by its key instead of sending it."""
     ListModels: _aio.UnaryUnaryMultiCallable[_generation_pb2.ListModelsRequest, _generation_pb2.ListModelsResponse]  # type: ignore[assignment]
     """Models that requests may name, promoted first, then by name."""
 
@@ -138,6 +142,14 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Draws many requests in the background, in any order; survives the death of any process. Metadata:
         OperationProgress in requests. Safe to repeat with the same request_id.
         """
+
+    @_abc_1.abstractmethod
+    def ReadPicture(
+        self,
+        request: _generation_pb2.ReadPictureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_generation_pb2.ReadPictureResponse, _abc.Awaitable[_generation_pb2.ReadPictureResponse]]:
+        """A picture that an answer, also another service's, named by its key instead of sending it."""
 
     @_abc_1.abstractmethod
     def ListModels(

@@ -238,7 +238,9 @@ class DrawnPicture(_message.Message):
     png: _builtins.bytes
     """The picture as a PNG file. Empty where `store_key` is set."""
     store_key: _builtins.str
-    """Key of the PNG in the store, set where the answer as a whole would pass the inline limit of 3 MiB."""
+    """Key of the PNG in the store, set where pictures pass the inline limit: 15 MiB in an answer, 12 MiB in an
+    operation's result. `GenerationService.ReadPicture` gives the picture.
+    """
     seed: _builtins.int
     """The seed that this one picture was drawn from, in [0, 2^63)."""
     width_px: _builtins.int
