@@ -10,7 +10,7 @@ from google.longrunning.operations_pb2 import Operation
 from suti.api.apprentice.v1 import apprentice_pb2 as pb
 from suti.api.apprentice.v1 import apprentice_pb2_grpc
 from suti.infra.requests import RequestLedger, body_sha256
-from suti.infra.rpc.paging import page_of
+from suti.infra.rpc.paging import page_of, time_token
 from suti.infra.store import Store
 from suti_apprentice import convert
 from suti_apprentice.trainings import Training, Trainings
@@ -59,7 +59,13 @@ class ApprenticeServicer(apprentice_pb2_grpc.ApprenticeServiceServicer):
     async def ListCheckpoints(self, request: pb.ListCheckpointsRequest, context: Context) -> pb.ListCheckpointsResponse:
         """Finished apprentices, newest first."""
         found = await asyncio.to_thread(self._trainings.checkpoints.list, run_id=request.run_id)
-        page = page_of(found, size=request.page_size, token=request.page_token)
+        page = page_of(
+            found,
+            size=request.page_size,
+            token=request.page_token,
+            token_of=lambda one: time_token(one.at, one.checkpoint_id),
+            newest_first=True,
+        )
         return pb.ListCheckpointsResponse(
             checkpoints=[convert.checkpoint_to_proto(one) for one in page.items], next_page_token=page.next_token
         )

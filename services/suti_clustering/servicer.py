@@ -39,7 +39,12 @@ class ClusteringServicer(clustering_pb2_grpc.ClusteringServiceServicer):
     async def ListClusters(self, request: pb.ListClustersRequest, context: Context) -> pb.ListClustersResponse:
         """Clusters of a run, by shard and then by id."""
         found = await asyncio.to_thread(self._clusters, request)
-        page = page_of(found, size=request.page_size, token=request.page_token)
+        page = page_of(
+            found,
+            size=request.page_size,
+            token=request.page_token,
+            token_of=lambda view: f"{view.shard:06d} {view.cluster_id}",
+        )
         return pb.ListClustersResponse(
             clusters=[convert.cluster_to_proto(view, request.run_id) for view in page.items],
             next_page_token=page.next_token,

@@ -16,7 +16,7 @@ from suti.core.records import Stage
 from suti.infra.bus.connection import Bus
 from suti.infra.dead_letters import DeadLetter, DeadLetters
 from suti.infra.requests import RequestLedger, body_sha256
-from suti.infra.rpc.paging import page_of
+from suti.infra.rpc.paging import page_of, time_token
 from suti.infra.store import Store
 from suti.infra.telemetry.context import working_on
 from suti.stages.presets import PresetName
@@ -81,7 +81,13 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
         """Runs, newest first."""
         names = await asyncio.to_thread(self._store.folders, keys.RUNS)
         views: list[RunView] = []
-        page = page_of(sorted(names, reverse=True), size=request.page_size, token=request.page_token)
+        page = page_of(
+            sorted(names, reverse=True),
+            size=request.page_size,
+            token=request.page_token,
+            token_of=str,
+            newest_first=True,
+        )
         for run_id in page.items:
             if not await asyncio.to_thread(self._store.exists, keys.run_spec(run_id)):
                 continue
@@ -121,7 +127,13 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
         """Dead letters, newest first."""
         stage = convert.stage_from_proto(request.stage)
         letters = await asyncio.to_thread(self._letters.list, run_id=request.run_id or None, stage=stage)
-        page = page_of(letters, size=request.page_size, token=request.page_token)
+        page = page_of(
+            letters,
+            size=request.page_size,
+            token=request.page_token,
+            token_of=lambda letter: time_token(letter.at, letter.letter_id),
+            newest_first=True,
+        )
         return pb.ListDeadLettersResponse(
             letters=[convert.letter_to_proto(letter) for letter in page.items], next_page_token=page.next_token
         )
