@@ -14,9 +14,6 @@ ports:
 - {apiGroups: [""], resources: [pods/log], verbs: [get]}
 - {apiGroups: [""], resources: [events], verbs: [list]}
 - {apiGroups: [apps], resources: [deployments], resourceNames: [{{ include "suti.name" . }}], verbs: [get]}
-{{- if eq .name "apprentice" }}
-- {apiGroups: [""], resources: [services], verbs: [create, delete, get, patch]}
-{{- end }}
 {{- end }}
 
 {{- define "suti.scaledObjectSpec" -}}
