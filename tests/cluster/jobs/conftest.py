@@ -97,34 +97,40 @@ def store(tmp_path: Path) -> Store:
     return Store.open(f"file://{tmp_path}/store")
 
 
-@pytest.fixture(params=["local", "kubernetes"])
-async def backend(request: pytest.FixtureRequest, tmp_path: Path, store: Store) -> AsyncGenerator[Backend]:
-    """One backend, then the other."""
+@pytest.fixture
+async def local_backend(tmp_path: Path) -> AsyncGenerator[Backend]:
+    """Jobs that are processes of this machine."""
+    (tmp_path / "attempts").mkdir()
     opened: list[JobsBackend] = []
 
-    def kept(jobs: JobsBackend) -> JobsBackend:
-        opened.append(jobs)
-        return jobs
+    def another() -> JobsBackend:
+        opened.append(LocalJobs(tmp_path / "jobs", slots=4, grace_s=2.0, retry_s=0.01))
+        return opened[-1]
 
-    if request.param == "local":
-        (tmp_path / "attempts").mkdir()
-
-        def local() -> JobsBackend:
-            return kept(LocalJobs(tmp_path / "jobs", slots=4, grace_s=2.0, retry_s=0.01))
-
-        found = Backend("local", local, LOCALLY, {"ATTEMPTS": str(tmp_path / "attempts")}, limit_s=20)
-    else:
-        namespace, image = request.getfixturevalue("namespace"), request.getfixturevalue("image")
-        config: Path = request.getfixturevalue("kubeconfig")
-
-        def cluster() -> JobsBackend:
-            api = KubernetesApi.connect(config)
-            return kept(KubernetesJobs(api, template(namespace, image), store, launcher="suti-experts"))
-
-        found = Backend("kubernetes", cluster, "", {}, limit_s=120)
-    yield found
+    yield Backend("local", another, LOCALLY, {"ATTEMPTS": str(tmp_path / "attempts")}, limit_s=20)
     for jobs in opened:
         await jobs.close()
+
+
+@pytest.fixture
+async def kubernetes_backend(kubeconfig: Path, namespace: str, image: str, store: Store) -> AsyncGenerator[Backend]:
+    """Jobs that are pods of a cluster."""
+    opened: list[JobsBackend] = []
+
+    def another() -> JobsBackend:
+        api = KubernetesApi.connect(kubeconfig)
+        opened.append(KubernetesJobs(api, template(namespace, image), store, launcher="suti-experts"))
+        return opened[-1]
+
+    yield Backend("kubernetes", another, "", {}, limit_s=120)
+    for jobs in opened:
+        await jobs.close()
+
+
+@pytest.fixture(params=["local", "kubernetes"])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """One backend, then the other. Not a coroutine: those that it asks for are, and loops do not nest."""
+    return request.getfixturevalue(f"{request.param}_backend")
 
 
 @pytest.fixture
