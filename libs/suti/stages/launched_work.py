@@ -59,8 +59,7 @@ class JobPlan:
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     attempts: int = 3
-    resources: Mapping[str, str] = field(default_factory=dict[str, str])
-    deadline_s: float | None = None
+    deadline_s: float | None = None  # from start to end of one job, all its attempts together
 
     def job(self, name: str, environment: Mapping[str, str]) -> JobSpec:
         """One job of one index."""
@@ -70,7 +69,6 @@ class JobPlan:
             indexes=(0,),
             environment={**self.environment, **environment},
             attempts_per_index=self.attempts,
-            resources=self.resources,
             deadline_s=self.deadline_s,
         )
 

@@ -48,6 +48,7 @@ class ShardLauncherSettings(LauncherSettings):
             command=(self.job_python, "-m", module),
             environment={name: value for name, value in told.items() if value},
             attempts=self.job_attempts,
+            deadline_s=self.job_deadline_s,
         )
 
 

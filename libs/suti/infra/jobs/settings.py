@@ -33,6 +33,10 @@ class LauncherSettings(ServiceSettings):
     slots: PositiveInt = Field(default=1, description="Local jobs at a time.")
     concurrency: PositiveInt = Field(default=64, description="Tickets in hand at a time; each waits for its job.")
     job_attempts: PositiveInt = Field(default=3, description="Attempts of a job before its ticket is tried again.")
+    job_deadline_s: PositiveFloat | None = Field(
+        default=None,
+        description="From start to end of a job with all its attempts; then it failed. Unset: as long as it takes.",
+    )
     job_retry_s: PositiveFloat = Field(default=1.0, description="Local: before a second attempt; then longer.")
     job_grace_s: PositiveFloat = Field(default=10.0, description="Local: from SIGTERM to SIGKILL of a job.")
 
