@@ -76,7 +76,7 @@ class Backend:
         return await self.until(jobs, name, lambda status: status.state.ended)
 
 
-def template(namespace: str, image: str, **wishes: Any) -> JobTemplate:
+def template(namespace: str, image: str, /, **wishes: Any) -> JobTemplate:
     """Pods of little, in a namespace of the restricted level."""
     told: dict[str, Any] = {
         "namespace": namespace,

@@ -1,6 +1,7 @@
 """The port's promises, kept by processes of this machine and by pods of a cluster alike."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -11,14 +12,17 @@ pytestmark = pytest.mark.timeout(300)
 
 
 async def test_each_index_is_told_its_number_and_its_output_is_kept(backend: Backend, jobs: JobsBackend) -> None:
-    await jobs.start(backend.shell('echo "$GREETING $SUTI_JOB_NAME $SUTI_JOB_INDEX"', indexes=(0, 1, 2)))
+    # Dollars are the shell's: no backend puts anything for them.
+    script = 'echo "$GREETING $SUTI_JOB_NAME $SUTI_JOB_INDEX $(echo "$PRICE")" $(($$ > 0))'
+    spec = backend.shell(script, indexes=(0, 1, 2))
+    await jobs.start(replace(spec, environment={**spec.environment, "PRICE": "$$5 $(GREETING)"}))
 
     status = await backend.ended(jobs)
 
     assert status.state is JobState.SUCCEEDED
     assert list(status.indexes) == [0, 1, 2]
     assert {(s.state, s.exit_code, s.attempts) for s in status.indexes.values()} == {(JobState.SUCCEEDED, 0, 1)}
-    assert await jobs.logs("job", 2) == "hello job 2\n"
+    assert await jobs.logs("job", 2) == "hello job 2 $$5 $(GREETING) 1\n"
     assert await jobs.logs("job", 9) == ""
     assert await jobs.logs("other", 0) == ""
 

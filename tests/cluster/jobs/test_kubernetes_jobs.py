@@ -113,7 +113,8 @@ async def test_a_pod_that_hangs_is_replaced_and_one_that_speaks_is_not(
     deaf = "trap '' TERM; while :; do sleep 0.1; done"
     script = f"[ ${{FAILED_BEFORE:-0}} -ge 1 ] && exit 0; [ $SUTI_JOB_INDEX = 1 ] && {{ {deaf}; }}; sleep 25"
     await jobs.start(shell(script, indexes=(0, 1), attempts_per_index=2))
-    await running(jobs)
+    await until(jobs, lambda status: all(one.state is JobState.RUNNING for one in status.indexes.values()))
+    first = {pod["metadata"]["name"] for pod in pods_of(api, namespace)}
 
     alive = ProgressWriter(store, progress_key(keys.job_progress("suti-experts", "job"), 0), every_s=0.5)
     for step in range(60):
@@ -127,7 +128,9 @@ async def test_a_pod_that_hangs_is_replaced_and_one_that_speaks_is_not(
 
     assert status.state is JobState.SUCCEEDED
     assert [one.attempts for one in status.indexes.values()] == [1, 2]
-    assert len(pods_of(api, namespace)) == 3
+    names = {pod["metadata"]["name"] for pod in pods_of(api, namespace)}
+    assert sorted(name[:5] for name in names) == ["job-0", "job-1"]
+    assert [name[:5] for name in names & first] == ["job-0"]
 
 
 @pytest.mark.parametrize(

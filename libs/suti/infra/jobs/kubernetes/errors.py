@@ -4,6 +4,8 @@ from typing import ClassVar
 
 from suti.core.errors import BadConfiguration, RetryableError
 
+_UNREADABLE = "unable to convert unstructured object"
+
 
 class KubernetesUnavailable(RetryableError):
     """The API server did not answer in time, or answered that it cannot just now."""
@@ -48,5 +50,10 @@ class ApiFault(Exception):
 
     @property
     def passing(self) -> bool:
-        """Whether the same call may succeed later."""
+        """Whether the same call may succeed later.
+
+        An applied object whose field cannot be read (`cpu: many`) is answered with 500; it is wrong for ever.
+        """
+        if self.status == 500 and _UNREADABLE in self.message:
+            return False
         return self.status in {0, 429} or self.status >= 500

@@ -131,7 +131,7 @@ def _container(spec: JobSpec, template: JobTemplate, progress_prefix: str) -> _O
         "name": CONTAINER,
         "image": template.image,
         "imagePullPolicy": template.image_pull_policy,
-        "command": list(spec.command),
+        "command": [_verbatim(word) for word in spec.command],
         "env": _environment(spec, template, progress_prefix),
         "resources": _resources(spec, template),
         "securityContext": {
@@ -148,6 +148,11 @@ def _container(spec: JobSpec, template: JobTemplate, progress_prefix: str) -> _O
     return container
 
 
+def _verbatim(text: str) -> str:
+    """So that the process gets just this text: Kubernetes puts a variable's value for `$(NAME)`, and `$` for `$$`."""
+    return text.replace("$", "$$")
+
+
 def _environment(spec: JobSpec, template: JobTemplate, progress_prefix: str) -> list[_Object]:
     """What the port promises to the process. What the work says goes before what the operator says."""
     plain = {
@@ -157,7 +162,7 @@ def _environment(spec: JobSpec, template: JobTemplate, progress_prefix: str) -> 
         told.PROGRESS_PREFIX: progress_prefix,
         told.TERMINATION_FILE: str(told.KUBERNETES_TERMINATION_FILE),
     }
-    entries: list[_Object] = [{"name": name, "value": value} for name, value in plain.items()]
+    entries: list[_Object] = [{"name": name, "value": _verbatim(value)} for name, value in plain.items()]
     if spec.indexes == tuple(range(len(spec.indexes))):  # else the process finds its own in JOB_INDEXES
         field = {"fieldRef": {"fieldPath": f"metadata.annotations['{names.POSITION}']"}}
         entries.append({"name": told.JOB_INDEX, "valueFrom": field})

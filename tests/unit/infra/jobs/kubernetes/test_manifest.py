@@ -47,6 +47,14 @@ def test_each_index_is_a_completion_with_attempts_of_its_own() -> None:
     assert "ttlSecondsAfterFinished" not in body
 
 
+def test_dollars_in_commands_and_values_reach_the_process_as_they_are() -> None:
+    # Kubernetes makes `$` of `$$` and a variable's value of `$(NAME)`, in commands and values alike.
+    job = manifest(replace(SPEC, command=("sh", "-c", "kill $$"), environment={"PRICE": "$(HOME)"}))
+
+    assert container(job)["command"] == ["sh", "-c", "kill $$$$"]
+    assert environment(job)["PRICE"] == "$$(HOME)"
+
+
 def test_exit_codes_mean_what_the_port_says() -> None:
     rules = manifest()["spec"]["podFailurePolicy"]["rules"]
 
