@@ -31,7 +31,9 @@ if folder and roots:
 options = Options(tls=tls, allow_plaintext=tls is None, token=os.environ.get("TOKENS", "").split(",")[0])
 with Suti(os.environ["GENERATION"], options=options) as suti:
     subject = suti.call(register_subject([demonstration(disc(size), "a red disc") for size in (12, 16, 20, 24)]))
-    request = generate_request("a red disc on a beach", subject_id=subject.subject_id, model=os.environ["MODEL"], steps=4)
+    request = generate_request(
+        "a red disc on a beach", subject_id=subject.subject_id, model=os.environ["MODEL"], steps=4
+    )
     answer = suti.call(generate(request))
     suti.call(delete_subject(subject.subject_id))
 print(f"drawn: {len(answer.pictures)} picture, {len(answer.pictures[0].png)} bytes")

@@ -16,10 +16,14 @@ class ProbeSettings(ServiceSettings):
 async def main() -> None:
     """Ends with an error unless the announcement comes back."""
     settings = ProbeSettings()
-    async with await settings.connect_bus("probe") as ears, await settings.connect_bus("probe") as mouth:
-        async with ears.listen("probe") as events, asyncio.timeout(30):
-            await mouth.announce("probe", word="hello")
-            print("heard:", await anext(events))
+    async with (
+        await settings.connect_bus("probe") as ears,
+        await settings.connect_bus("probe") as mouth,
+        ears.listen("probe") as events,
+        asyncio.timeout(30),
+    ):
+        await mouth.announce("probe", word="hello")
+        print("heard:", await anext(events))
 
 
 asyncio.run(main())

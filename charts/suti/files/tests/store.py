@@ -18,5 +18,7 @@ first, second = store.create(key, b"first"), store.create(key, b"second")
 found = store.get(key)
 store.delete(key)
 if (first, second, found) != (True, False, b"first"):
-    raise SystemExit(f"the store does not refuse a second conditional write ({first}, {second}, {found!r}): use one that does")
+    raise SystemExit(
+        f"the store does not refuse a second conditional write ({first}, {second}, {found!r}): use one that does"
+    )
 print("written, read and deleted:", key)

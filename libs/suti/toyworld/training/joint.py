@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch._dynamo as dynamo
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import Tensor, nn
@@ -90,7 +91,8 @@ def train_together(
 
 def _compile(unet: nn.Module) -> None:
     """Compile every residual and attention block in place: minutes at the start, an eighth off each step."""
-    torch._dynamo.config.recompile_limit = 128  # pyright: ignore[reportPrivateImportUsage]  # blocks share their code
+    # Blocks share their code, and each is compiled for its own width.
+    dynamo.config.recompile_limit = 128
     for part in unet.modules():
         if isinstance(part, (ResnetBlock2D, Transformer2DModel)):
             part.compile(dynamic=False)

@@ -133,7 +133,11 @@ def test_a_gradient_that_is_not_finite_ends_the_training_for_good_before_weights
     trainer.run(until=1)
     before = take_checkpoint(trainer).data
     name, weight = next(iter(trainer.network.named_parameters()))
-    weight.register_hook(lambda grad: torch.full_like(grad, gradient))  # the loss stays a number
+
+    def spoiled(grad: torch.Tensor) -> torch.Tensor:
+        return torch.full_like(grad, gradient)
+
+    weight.register_hook(spoiled)  # the loss stays a number
 
     with pytest.raises(PermanentError, match="learning_rate") as end:
         trainer.advance()
@@ -145,7 +149,7 @@ def test_a_gradient_that_is_not_finite_ends_the_training_for_good_before_weights
 def test_an_infinite_loss_ends_the_training() -> None:
     trainer = new_trainer(1)
     with torch.no_grad():
-        trainer.network.unet.conv_out.bias.fill_(3e38)  # its square is beyond float32
+        trainer.network.unet.conv_out.get_parameter("bias").fill_(3e38)  # its square is beyond float32
 
     with pytest.raises(TrainingDiverged, match="inf"):
         trainer.advance()

@@ -63,8 +63,11 @@ def test_any_number_that_unpack_the_same_model_at_once_all_have_it(
 ) -> None:
     folders = [tmp_path / "cache" / f"{number // 4}" for number in range(200)]
 
+    def unpacked(folder: Path) -> None:
+        unpack(*trained, folder)
+
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda folder: unpack(*trained, folder), folders))
+        list(pool.map(unpacked, folders))
 
     assert all(files_of(folder) == FILES for folder in folders)
     assert len(list((tmp_path / "cache").iterdir())) == 50
