@@ -75,6 +75,7 @@ async def test_a_request_that_crashes_whoever_draws_it_ends_as_an_error_and_is_n
     async def is_done() -> bool:
         return (await batches.get(name)).done
 
+    await becomes(lambda: bool(DeadLetters(store).list()), limit_s=20)
     async with looked_after(batches):
         await becomes(is_done, limit_s=20)
         await asyncio.sleep(0.3)  # some more looks
