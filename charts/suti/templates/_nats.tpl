@@ -5,8 +5,6 @@ server_name: {{ include "suti.fullname" . }}-nats
 listen: "0.0.0.0:4222"
 http: "0.0.0.0:8222"
 max_payload: 1MB
-lame_duck_grace_period: 2s
-lame_duck_duration: 10s
 jetstream {
   store_dir: /data
   max_file_store: {{ .Values.nats.embedded.persistence.size | replace "i" "" }}
