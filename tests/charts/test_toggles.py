@@ -22,6 +22,11 @@ def test_a_component_that_is_off_leaves_nothing(name: str) -> None:
     assert left == set()
 
 
+def test_an_installation_without_generation_is_not_asked_to_generate() -> None:
+    assert "test-generate" in render("minimal").of("Pod")
+    assert "test-generate" not in render("minimal", "generation.enabled=false").of("Pod")
+
+
 @pytest.mark.parametrize("name", COMPONENTS)
 def test_a_component_has_its_objects(name: str) -> None:
     rendered = render("minimal")
