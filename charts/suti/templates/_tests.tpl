@@ -9,6 +9,7 @@ annotations:
   {{- toYaml (mergeOverwrite (dict "helm.sh/hook" "test" "helm.sh/hook-delete-policy" "before-hook-creation,hook-succeeded") .root.Values.commonAnnotations) | nindent 2 }}
 {{- end }}
 
+{{- /* -P: scripts are not each other's modules; `nats` is the library. */}}
 {{- define "suti.testPod" -}}
 restartPolicy: Never
 automountServiceAccountToken: false
@@ -22,7 +23,7 @@ containers:
   - name: test
     image: {{ include "suti.image" (dict "root" .root "kind" (ternary "models" "light" (eq .test "generate"))) }}
     imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-    command: [/opt/suti/bin/python, /scripts/{{ .test }}.py]
+    command: [/opt/suti/bin/python, -P, /scripts/{{ .test }}.py]
     env: {{- include "suti.testEnv" . | nindent 6 }}
     resources: {requests: {cpu: 50m, memory: 128Mi}, limits: {memory: 512Mi}}
     securityContext: {{- include "suti.containerSecurity" . | nindent 6 }}
