@@ -23,7 +23,7 @@ TOY: Mapping[str, JsonValue] = {
     "captioning": {"captioner": "tags", "rewriter": "grammar", "prompts_per_cluster": 4},
     "experts": {
         "optimizer": "adamw",
-        "steps": 50,
+        "steps": 60,
         "learning_rate": 5e-4,
         "batch_pictures": 4,
         "samples_per_prompt": 2,
@@ -33,13 +33,13 @@ TOY: Mapping[str, JsonValue] = {
     "apprentice": {
         "start": "warmstart",
         "optimizer": "adamw",
-        "steps": 300,
+        "steps": 150,
         "learning_rate": 1e-4,
-        "warmup_steps": 20,
+        "warmup_steps": 10,
         "batch_subjects": 4,
         "targets_per_subject": 4,
         "ema_decay": 0.98,
-        "checkpoint_steps": 100,
+        "checkpoint_steps": 50,
     },
     "generation": {"sampler": "dpmsolver++", "steps": 14, "guidance": 2.0, "batch_pictures": 8},
 }
