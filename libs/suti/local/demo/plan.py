@@ -10,7 +10,7 @@ from suti.client.inputs import SamplerName
 class DemoPlan:
     """Numbers of a demo. What a run does with a crawl is the preset's business, but for `changes`."""
 
-    pages: int = 68
+    pages: int = 60
     crawl_px: int = 64
     seed: int = 0
     subjects: int = 34
@@ -24,7 +24,7 @@ class DemoPlan:
     callers: int = 3  # requests in flight at once
     quick: bool = False
     # Four shards for two slots: each experts' job costs ten seconds of imports.
-    changes: Mapping[str, object] = field(default_factory=lambda: {"grouping": {"shard_clusters": 14}})
+    changes: Mapping[str, object] = field(default_factory=lambda: {"grouping": {"shard_clusters": 13}})
 
     @property
     def pictures(self) -> int:
