@@ -79,6 +79,10 @@ bench: $(READY) ## Measures every claim of speed as a ratio in one run; results 
 toy-models: $(READY) ## Trains the small models that come with Suti anew (hours on two cores)
 	$(BIN)/python -m suti.toyworld.training $(ARGS)
 
+.PHONY: picture
+picture: $(READY) ## Draws the README's picture anew with the models that come along
+	$(BIN)/python scripts/readme_picture.py docs/demo.png
+
 .PHONY: servers
 servers: ## Builds the MinIO server that the store's tests run against, once (needs Go, two minutes)
 	@if [[ -n "$${SUTI_MINIO_BIN:-}" ]] || ! command -v go >/dev/null; then echo "MinIO: nothing to build"; \
