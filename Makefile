@@ -41,15 +41,15 @@ doctor: $(READY) ## Says what is missing on this machine and how to get it
 
 .PHONY: test
 test: $(READY) servers chart-tools ## The everyday tests; ARGS="-k filter" chooses, SUTI_REQUIRE=all turns skips into failures
-	$(BIN)/pytest tests --ignore=tests/faults --ignore=tests/cluster -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest tests --ignore=tests/cluster -m "not accelerator and not extended" -n 2 --dist loadfile $(ARGS)
 
-.PHONY: test-faults
-test-faults: $(READY) ## Kills every worker of a run once and compares what it ends with (minutes)
-	$(BIN)/pytest tests/faults $(ARGS)
+.PHONY: test-extended
+test-extended: $(READY) servers ## Tests of minutes: every worker killed once, three runs compared, every command and call on a live stack
+	$(BIN)/pytest tests/system tests/faults -m extended -n 2 --dist loadfile $(ARGS)
 
 .PHONY: test-fast
 test-fast: $(READY) ## The tests without processes and servers, those of more than ten seconds left out
-	$(BIN)/pytest tests/unit tests/numerics tests/contract/api -m "not slow and not accelerator" $(ARGS)
+	$(BIN)/pytest tests/unit tests/numerics tests/contract/api -m "not slow and not accelerator and not extended" $(ARGS)
 
 .PHONY: test-accelerator
 test-accelerator: $(READY) ## The tests that need a GPU

@@ -16,7 +16,7 @@ from tests.waiting import becomes
 
 __all__ = ["nats_server"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.extended, pytest.mark.timeout(900)]
 
 REQUESTS = 8
 STEPS = 30  # a request takes long enough to be met in the middle

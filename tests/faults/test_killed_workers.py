@@ -16,7 +16,7 @@ from suti.infra.ledger import Ledger
 from suti.infra.tables import from_parquet
 from tests.system.workers_stack import ENDS_S, Stack
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.extended, pytest.mark.timeout(3600)]
 
 SEED = 11
 

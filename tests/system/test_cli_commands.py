@@ -26,7 +26,7 @@ from suti.infra.ledger import Ledger
 from suti.infra.store import Store
 from suti.local.folder import DataFolder, packaged_models
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.extended, pytest.mark.timeout(1800)]
 
 PATIENCE = float(os.environ.get("SUTI_TEST_PATIENCE", "1"))
 LIMIT_S = 600.0 * PATIENCE  # a busy machine takes minutes to import torch in each process

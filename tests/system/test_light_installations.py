@@ -1,5 +1,6 @@
 """Each service starts, and works, with the packages of its own extra alone: the light ones without torch."""
 
+import json
 import os
 import signal
 import subprocess
@@ -153,11 +154,10 @@ async def test_an_endpoint_captions_in_a_process_without_torch(nats_server: Nats
     changes = {"captioner": "openai", "captioner_model": "tiny", "rewriter": "grammar", "attempts": 1}
 
     with serving(ChatServer(answer=lambda request: '{"caption": "A red cup on a table."}')) as endpoint:
-        async with running("captioning-endpoint", nats_server, tmp_path) as address:
+        settings = {"ENDPOINTS": json.dumps({"here": {"url": endpoint.url}})}
+        async with running("captioning-endpoint", nats_server, tmp_path, settings) as address:
             with Suti(Endpoints(captioning=address)) as suti:
-                answer = suti.caption_pictures(
-                    [(png(noise(1)), "a cup")], changes={**changes, "endpoint": endpoint.url}
-                )
+                answer = suti.caption_pictures([(png(noise(1)), "a cup")], changes={**changes, "endpoint": "here"})
                 with pytest.raises(RemoteRefusal) as refused:
                     suti.caption_pictures([(png(noise(1)), "a cup")], changes={"captioner": "transformers"})
 

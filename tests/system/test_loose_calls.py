@@ -14,7 +14,7 @@ from suti.core.ids import new_request_id
 from tests.system.workers_stack import ENDS_S, Stack
 from tests.unit.stages.shards import noise, png
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.extended, pytest.mark.timeout(1200)]
 
 TINY = {"steps": 2, "samples_per_prompt": 1, "sampling": {"steps": 2, "guidance": 1.0}}
 SHOWN = [demonstration(png(noise(seed)), "a cup") for seed in (1, 2, 3)]
@@ -43,7 +43,7 @@ def test_methods_are_listed_with_the_recipes_that_they_begin_with(suti: Suti) ->
     assert set(methods) == {"dreambooth", "lora"}
     assert all(method.description for method in methods.values())
     assert methods["lora"].recipe["method"] == "lora"
-    assert methods["dreambooth"].recipe["steps"] == 50  # the toy preset
+    assert methods["dreambooth"].recipe["steps"] == 60  # the toy preset
 
 
 def test_a_repeated_tuning_is_the_same_operation_and_another_body_is_refused(suti: Suti) -> None:

@@ -16,7 +16,7 @@ from tests.system.workers_stack import ENDS_S, Stack
 from tests.unit.stages.shards import Run, open_run
 from tests.unit.stages.test_apprentice import judged_run
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.extended, pytest.mark.timeout(1200)]
 
 STEPS = 120
 EVERYTHING = FilterRecipe(min_gain=-2.0, max_copy_similarity=1.0, min_copy_difference=0.0)
