@@ -20,7 +20,7 @@ SIZE_PX = 32
 
 
 def main() -> None:
-    """Train what is asked for; the figures beside each option are what the committed models were trained with."""
+    """Train what is asked for. The defaults add up to what the committed models were trained with, in several pieces."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*", default=["clip", "base", "warmstart"], help="which, in this order")
     parser.add_argument("--folder", type=Path, default=MODELS)
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clip-steps", type=int, default=2500)
     parser.add_argument("--base-steps", type=int, default=1000)
-    parser.add_argument("--warmstart-steps", type=int, default=2500)
+    parser.add_argument("--warmstart-steps", type=int, default=12000)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     clusters = draw_raw_clusters(options.clusters, views_each=8, size_px=SIZE_PX, cache=options.cache)
