@@ -20,7 +20,7 @@ SIZE_PX = 32
 
 
 def main() -> None:
-    """Train what is asked for. The defaults add up to what the committed models were trained with, in several pieces."""
+    """Train what is asked for. The defaults add up to what the committed models had, in several pieces."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*", default=["clip", "base", "warmstart"], help="which, in this order")
     parser.add_argument("--folder", type=Path, default=MODELS)
