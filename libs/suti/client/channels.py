@@ -47,7 +47,8 @@ def _credentials(address: str, options: Options) -> grpc.ChannelCredentials | No
     if options.allow_plaintext or _is_here(address):
         return None
     raise CallInPlaintext(
-        f"{address} is another machine: set Options(tls=Tls()), or allow_plaintext=True to go without"
+        f"{address} is another machine: set Options(tls=Tls()), or allow_plaintext=True to go without "
+        "(the suti command: SUTI_TLS=1 or SUTI_TLS_CA=FILE, or SUTI_PLAINTEXT=1)"
     )
 
 
