@@ -3,11 +3,10 @@
 import sys
 from pathlib import Path
 
-import torch
 from PIL import Image
-from torch import Tensor
 
 from suti.local.folder import packaged_models
+from suti.ml.diffusion.latents import tensor_to_picture
 from suti.ml.diffusion.recipe import SamplingRecipe
 from suti.ml.subject.drawing import draw_subject_pictures, encode_subject
 from suti.ml.subject.files import load_subject_model
@@ -26,34 +25,29 @@ def main(path: Path) -> None:
     """Write the picture: a subject a row."""
     model = load_subject_model(packaged_models() / "warmstart")
     model.network.eval()
-    rows: list[list[Tensor]] = []
+    rows: list[list[Image.Image]] = []
     for number in range(SUBJECTS):
         subject = subject_of(Namespace.EVALUATION, number)
         views = [draw_view(view_seed(Namespace.EVALUATION, number, view)) for view in range(DEMONSTRATIONS)]
-        shown_NCHW = render([subject] * DEMONSTRATIONS, views)
+        shown_NCHW = render([subject] * DEMONSTRATIONS, views).float() / 127.5 - 1.0
         texts = [caption(subject, view, detail=0.0) for view in views]
-        context = encode_subject(model, shown_NCHW.float() / 127.5 - 1, texts)
+        context = encode_subject(model, shown_NCHW, texts)
         prompts = [prompt(subject.kind, view) for view in ASKED]
         seeds = list(range(1, len(ASKED) + 1))
         drawn = draw_subject_pictures(model, prompts=prompts, seeds=seeds, subject=context, recipe=RECIPE)
         base = draw_subject_pictures(
             model, prompts=prompts[:BASE_DRAWS], seeds=seeds[:BASE_DRAWS], subject=None, recipe=RECIPE
         )
-        rows.append([*shown_NCHW, *_bytes(drawn), *_bytes(base)])
+        rows.append([tensor_to_picture(picture_CHW) for picture_CHW in (*shown_NCHW, *drawn, *base)])
     _sheet(rows).save(path, optimize=True)
 
 
-def _bytes(pictures_NCHW: Tensor) -> Tensor:
-    return ((pictures_NCHW + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-
-
-def _sheet(rows: list[list[Tensor]]) -> Image.Image:
+def _sheet(rows: list[list[Image.Image]]) -> Image.Image:
     pitch = SIDE_PX + GAP_PX
     sheet = Image.new("RGB", (len(rows[0]) * pitch + 2 * GROUP_GAP_PX - GAP_PX, len(rows) * pitch - GAP_PX), "white")
     for row, pictures in enumerate(rows):
-        for column, picture_CHW in enumerate(pictures):
+        for column, picture in enumerate(pictures):
             groups = (column >= DEMONSTRATIONS) + (column >= DEMONSTRATIONS + len(ASKED))
-            picture = Image.fromarray(picture_CHW.permute(1, 2, 0).contiguous().numpy())
             place = (column * pitch + groups * GROUP_GAP_PX, row * pitch)
             sheet.paste(picture.resize((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS), place)
     return sheet

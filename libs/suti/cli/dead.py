@@ -1,22 +1,16 @@
 """`suti dead`: messages that could not be worked on."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from suti.api.pipeline.v1 import pipeline_pb2 as pb
 from suti.cli.answers import JsonOption, answer_console, print_json
 from suti.cli.connection import DEFAULT_DATA, DataOption, ServerOption, connect
 from suti.cli.run_views import stage_name
-from suti.client.blocking import Suti
-from suti.core.errors import InvalidArgument
 
 app = typer.Typer(no_args_is_help=True, help="Look at work that was given up: list it, try it again, drop it.")
 console = answer_console()
-
-_OVER = (pb.RUN_STATE_SUCCEEDED, pb.RUN_STATE_EMPTY, pb.RUN_STATE_FAILED, pb.RUN_STATE_CANCELLED)
 
 Letters = Annotated[list[str] | None, typer.Argument(metavar="[LETTER]...", help="Ids of `suti dead list`.")]
 Run = Annotated[str, typer.Option("--run", help="All letters of this run.")]
@@ -49,7 +43,6 @@ def list_letters(
 def replay(letters: Letters = None, run: Run = "", server: ServerOption = "", data: DataOption = DEFAULT_DATA) -> None:
     """Try given-up work again: its letters go back into their queues."""
     with connect(server, data) as suti:
-        _refuse_what_is_over(suti, letters or (), run)
         for name in suti.replay_dead_letters(letters or (), run_id=run).letter_ids:
             typer.echo(name)
 
@@ -60,16 +53,3 @@ def drop(letters: Letters = None, run: Run = "", server: ServerOption = "", data
     with connect(server, data) as suti:
         for name in suti.drop_dead_letters(letters or (), run_id=run).letter_ids:
             typer.echo(name)
-
-
-def _refuse_what_is_over(suti: Suti, names: Sequence[str], run: str) -> None:
-    """Nobody works for a run that has ended: its letters would vanish without a word."""
-    letters = [letter for letter in suti.list_dead_letters(run_id=run) if run or letter.letter_id in names]
-    for run_id in sorted({letter.run_id for letter in letters if letter.run_id}):
-        state = suti.get_run(run_id).state
-        if state in _OVER:
-            raise InvalidArgument(
-                "LETTER",
-                f"run {run_id} is over ({pb.RunState.Name(state).removeprefix('RUN_STATE_')}) and takes up no work: "
-                "correct the cause and start a new run, or drop its letters",
-            )

@@ -50,7 +50,8 @@ def evaluate(  # noqa: PLR0917 - options, given by name
     CLIP-T: does it fit its prompt? CLIP-I: does it look like the subject's pictures? Identified: is its nearest
     subject among 16, by exact renders, the true one? Each is a mean with its 95 % interval. Needs no running service.
     """
-    from suti.local.evaluation import Evaluation, EvaluationPlan, put_to_the_test  # noqa: PLC0415 - brings torch
+    from suti.local.demo.plan import EvaluationPlan  # noqa: PLC0415 - not needed otherwise
+    from suti.local.evaluation import Evaluation, put_to_the_test  # noqa: PLC0415 - brings torch
     from suti.ml.clip.encoder import load_clip  # noqa: PLC0415
     from suti.stages.generation.order import DrawOrder  # noqa: PLC0415
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from suti.core.seeds import derive_seed
 from suti.local.demo.judge import Judged, SubjectJudge, opened, scores, share
+from suti.local.demo.plan import EvaluationPlan
 from suti.local.demo.unseen import Unseen, Wanted, stranger_renders, true_renders, unseen_subjects
 from suti.ml.clip.encoder import ClipEncoder
 from suti.ml.diffusion.latents import picture_to_tensor, tensor_to_picture, to_model_space, to_pictures
@@ -21,22 +22,6 @@ from suti.ml.subject.files import SubjectModel
 from suti.report.facts import Bounds, ModelScores
 from suti.stages.generation.painter import DrawingDiverged, png_of
 from suti.stages.progress import Progress, silent
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationPlan:
-    """How much is drawn: as in the demo, so that scores can be compared with its report."""
-
-    subjects: int = 34
-    demonstrations: int = 4
-    prompts_each: int = 1
-    pictures_each: int = 6
-    seed: int = 0
-
-    @property
-    def pictures(self) -> int:
-        """Drawn in all."""
-        return self.subjects * self.prompts_each * self.pictures_each
 
 
 class Evaluation(BaseModel):

@@ -1,6 +1,5 @@
 """What a run came to, in numbers: `report.json`, and what `report.html` tells in pictures as well."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -73,8 +72,3 @@ def write_json(facts: Facts, path: Path) -> None:
     new = path.with_name(f"{path.name}.new")
     new.write_text(facts.model_dump_json(indent=1) + "\n", encoding="utf-8")
     new.replace(path)
-
-
-def total_dropped(reasons: Mapping[str, int]) -> int:
-    """All reasons together."""
-    return sum(reasons.values())

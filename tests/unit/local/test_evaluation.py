@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from suti.local.evaluation import EvaluationPlan, Verdict, put_to_the_test
+from suti.local.demo.plan import EvaluationPlan
+from suti.local.evaluation import Verdict, put_to_the_test
 from suti.local.folder import packaged_models
 from suti.ml.clip.encoder import ClipEncoder, load_clip
 from suti.ml.diffusion.recipe import SamplingRecipe

@@ -7,16 +7,27 @@ from suti.client.inputs import SamplerName
 
 
 @dataclass(frozen=True, kw_only=True)
-class DemoPlan:
-    """Numbers of a demo. What a run does with a crawl is the preset's business, but for `changes`."""
+class EvaluationPlan:
+    """How much each model draws: the same in a demo and in `suti evaluate`, so that scores can be compared."""
 
-    pages: int = 60
-    crawl_px: int = 64
-    seed: int = 0
     subjects: int = 34
     demonstrations: int = 4
     prompts_each: int = 1
     pictures_each: int = 6  # of one prompt, drawn side by side
+    seed: int = 0
+
+    @property
+    def pictures(self) -> int:
+        """Drawn by each model."""
+        return self.subjects * self.prompts_each * self.pictures_each
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoPlan(EvaluationPlan):
+    """Numbers of a demo. What a run does with a crawl is the preset's business, but for `changes`."""
+
+    pages: int = 60
+    crawl_px: int = 64
     expert_pictures: int = 44  # candidates of the run that are judged as well
     steps: int = 12
     sampler: SamplerName = "dpmsolver++"
@@ -27,11 +38,6 @@ class DemoPlan:
     changes: Mapping[str, object] = field(
         default_factory=lambda: {"grouping": {"shard_clusters": 13}, "filtering": {"min_gain": 0.1}}
     )
-
-    @property
-    def pictures(self) -> int:
-        """Drawn by each model."""
-        return self.subjects * self.prompts_each * self.pictures_each
 
 
 def quick(plan: DemoPlan) -> DemoPlan:

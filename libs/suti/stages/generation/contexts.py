@@ -33,11 +33,6 @@ class ContextShelf:
         self._held_bytes = 0
         self._lock = Lock()
 
-    @property
-    def held_bytes(self) -> int:
-        """Memory that contexts take now; at most `max_bytes`, or one context if that alone is larger."""
-        return self._held_bytes
-
     def get(self, key: ContextKey, encode: Callable[[], SubjectContext], *, subject_id: str = "") -> SubjectContext:
         """The context: from memory, else (registered subjects) from the store, else from `encode`, then kept."""
         with self._lock:

@@ -1,4 +1,4 @@
-"""What the toy models are shown: captioned pictures for CLIP and the base, raw clusters for the warm start.
+"""What CLIP and the base are shown: captioned pictures.
 
 Legend: P pictures, N pictures of a batch, C channels, H height, W width.
 """
@@ -10,8 +10,6 @@ import torch
 from torch import Tensor
 
 from suti.core.seeds import derive_seed
-from suti.ml.apprentice.examples import ExampleSet, Shown, SubjectExamples
-from suti.ml.diffusion.text import TextEncoder
 from suti.toyworld.captions import caption
 from suti.toyworld.training.drawings import Drawings
 
@@ -51,21 +49,3 @@ def captioned_pool(*drawings: Drawings, seed: int = 0) -> CaptionedPool:
         for row, (subject, view) in enumerate(zip(drawn.subjects, drawn.views, strict=True))
     ]
     return CaptionedPool(torch.cat([drawn.pictures_PCHW for drawn in drawings]), captions, seed)
-
-
-def raw_clusters(drawings: Drawings, text: TextEncoder) -> ExampleSet:
-    """Each subject's pictures, to be drawn given the others; captions name class and scene, never the traits.
-
-    So that a picture's identity can come from its demonstrations alone.
-    """
-    said = [caption(subject, view, detail=0.0) for subject, view in zip(drawings.subjects, drawings.views, strict=True)]
-    texts = sorted(set(said))
-    number = {sentence: index for index, sentence in enumerate(texts)}
-    each = drawings.views_each
-    shown = [Shown(row, number[sentence]) for row, sentence in enumerate(said)]
-    clusters = [tuple(shown[start : start + each]) for start in range(0, len(shown), each)]
-    return ExampleSet(
-        pictures_PCHW=drawings.pictures_PCHW,
-        texts=text.encode([*texts, ""]),
-        subjects=[SubjectExamples(demonstrations=cluster, targets=cluster) for cluster in clusters],
-    )

@@ -80,7 +80,16 @@ def test_rubbish_between_records_is_stepped_over() -> None:
     assert records == [b"A", b"B", b"C", b"D", b"E"]
 
 
-@pytest.mark.parametrize("data", [b"", b"hello", b"x" * 300_000, gzip.compress(b"hello" * 1000), b"\x1f\x8b\x08"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"hello", id="text"),
+        pytest.param(b"x" * 300_000, id="long"),
+        pytest.param(gzip.compress(b"hello" * 1000), id="gzip of text"),  # its header holds the time
+        pytest.param(b"\x1f\x8b\x08", id="gzip cut short"),
+    ],
+)
 def test_a_file_that_is_no_warc_is_one_damage(data: bytes) -> None:
     records, damage = _read(data)
 
