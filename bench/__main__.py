@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.measure import Ratio
 
-BENCHES = ("startup", "service", "generation", "training", "filtering", "grouping")
+BENCHES = ("startup", "service", "generation", "training", "experts", "filtering", "grouping")
 
 
 def main() -> int:

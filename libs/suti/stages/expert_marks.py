@@ -35,6 +35,7 @@ class FinishedExpert:
     tuned_on: tuple[str, ...]  # picture ids
     candidates: tuple[Candidate, ...]
     losses: tuple[float, ...]
+    tuned_with: tuple[str, ...] = ()  # ids of the clusters, its own among them, that shared its batches
     drop_reason: str = ""
     drop_detail: str = ""
     files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])  # kept weights
@@ -50,13 +51,18 @@ class ExpertMarks:
         self._store = store
         self._prefix = prefix
 
-    def find(self, cluster_id: str, *, tuned_on: tuple[str, ...]) -> FinishedExpert | None:
-        """The cluster's finished expert, without its weights; None if there is none that saw just these pictures."""
+    def find(
+        self, cluster_id: str, *, tuned_on: tuple[str, ...], tuned_with: tuple[str, ...] = ()
+    ) -> FinishedExpert | None:
+        """The cluster's finished expert, without its weights.
+
+        None if there is none that saw just these pictures in just this company: other rows in a batch round otherwise.
+        """
         try:
             expert = _from_tar(self._store.get(self._mark(cluster_id)))
         except (ObjectMissing, tarfile.TarError, ValueError, KeyError, TypeError):
             return None
-        return expert if expert.tuned_on == tuned_on else None
+        return expert if (expert.tuned_on, expert.tuned_with) == (tuned_on, tuned_with) else None
 
     def put(self, cluster_id: str, expert: FinishedExpert) -> None:
         """Mark it, its weights first."""
@@ -108,6 +114,7 @@ def _to_tar(expert: FinishedExpert) -> bytes:
         )
     record = {
         "tuned_on": list(expert.tuned_on),
+        "tuned_with": list(expert.tuned_with),
         "candidates": rows,
         "losses": list(expert.losses),
         "drop_reason": expert.drop_reason,
@@ -129,6 +136,7 @@ def _from_tar(data: bytes) -> FinishedExpert:
         candidates.append(Candidate(png=png, **row))
     return FinishedExpert(
         tuned_on=tuple(record["tuned_on"]),
+        tuned_with=tuple(record["tuned_with"]),
         candidates=tuple(candidates),
         losses=tuple(float(loss) for loss in record["losses"]),
         drop_reason=str(record["drop_reason"]),

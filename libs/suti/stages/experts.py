@@ -1,7 +1,11 @@
-"""A shard of captioned clusters gets its experts: each is tuned, draws its candidates, and is done with."""
+"""A shard of captioned clusters gets its experts: each is tuned, draws its candidates, and is done with.
+
+They go in groups of the recipe's `together`; a group is a matter of the clusters' order alone, so that a shard that
+was stopped or killed anywhere ends with the same bytes.
+"""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -9,21 +13,18 @@ import torch
 
 from suti.core import keys
 from suti.core.ids import candidate_id
-from suti.core.records import CandidateRow, CaptionRow, DropRow, LossRow, PictureRow, PromptRow, Stage
-from suti.core.seeds import derive_seed
+from suti.core.records import CandidateRow, DropRow, LossRow, Stage
 from suti.infra.ledger import Commit, Ledger
 from suti.infra.pictures import PictureTarWriter
-from suti.infra.tables import from_parquet, to_parquet
-from suti.infra.tombstones import Tombstones, load_tombstones
+from suti.infra.tables import to_parquet
+from suti.infra.tombstones import load_tombstones
 from suti.ml.diffusion.base import Base
-from suti.ml.diffusion.latents import picture_to_tensor
-from suti.ml.experts.drawing import Order, draw_candidates
-from suti.ml.experts.tuning import ExpertDiverged, tune_expert
-from suti.ml.experts.weights import expert_files
-from suti.stages.expert_marks import Candidate, ExpertMarks, FinishedExpert, candidate_from
+from suti.stages.expert_clusters import Cluster, read_clusters
+from suti.stages.expert_marks import ExpertMarks, FinishedExpert
+from suti.stages.expert_tuning import ExpertTuning
 from suti.stages.progress import Preempted, Progress, Stopping, never, silent
 from suti.stages.run_spec import RunSpec
-from suti.stages.shard_pictures import PictureChanged, ShardPictures
+from suti.stages.shard_pictures import ShardPictures
 
 TAR = "candidates.tar"
 
@@ -33,17 +34,6 @@ class ExpertModels(Protocol):
 
     @property
     def base(self) -> Base: ...  # noqa: D102 - see StageModels
-
-
-@dataclass(frozen=True)
-class _Cluster:
-    """What one expert learns from and is asked for."""
-
-    cluster_id: str
-    page_url: str
-    pictures: Sequence[PictureRow]
-    texts: Sequence[str]
-    prompts: Sequence[PromptRow]
 
 
 @dataclass
@@ -66,7 +56,8 @@ def run_shard(
 ) -> Commit:
     """Tune one expert for every captioned cluster of the shard and keep what it draws.
 
-    Every finished expert is marked in the store, so that a shard that was stopped or killed repeats one at most.
+    Every finished group of experts is marked in the store, so that a shard that was stopped or killed repeats one
+    group at most; one by one, that is one expert.
     Sets torch's number of threads for the whole process, as the run's environment says.
 
     Parts: `candidates.parquet` (CandidateRow), `candidates.tar` (PNG), `losses.parquet` (LossRow), `drops.parquet`
@@ -79,13 +70,13 @@ def run_shard(
     """
     started = time.monotonic()
     torch.set_num_threads(spec.environment.torch_threads)
-    clusters = _read_clusters(ledger, shard)
+    clusters = read_clusters(ledger, shard)
     worker = _Experts(ledger, spec, models, shard, progress=progress, stopping=stopping)
     written = _Written()
     progress(0, len(clusters), "reading")
-    for done, cluster in enumerate(clusters, start=1):
-        worker.add(cluster, written, place=(done, len(clusters)))
-        progress(done, len(clusters), cluster.cluster_id[:12])
+    together = spec.experts.together
+    for first in range(0, len(clusters), together):
+        worker.add(clusters[first : first + together], written, place=(first, len(clusters)))
     refused = {row.id for row in written.drops if row.kind == "cluster"}
     draft = ledger.draft(Stage.EXPERTS, shard, fence=fence)
     draft.write("candidates.parquet", to_parquet(written.candidates, CandidateRow))
@@ -107,7 +98,7 @@ def run_shard(
 
 
 class _Experts:
-    """One shard's work, cluster by cluster."""
+    """One shard's work, group by group."""
 
     def __init__(
         self,
@@ -121,134 +112,81 @@ class _Experts:
     ) -> None:
         self.marks = ExpertMarks(ledger.store, keys.scratch(ledger.run_id, Stage.EXPERTS, shard, ""))
         self._spec = spec
-        self._models = models
-        self._pictures = ShardPictures(ledger, ledger.get(Stage.GROUPING, 0))
+        pictures = ShardPictures(ledger, ledger.get(Stage.GROUPING, 0))
+        self._tuning = ExpertTuning(spec, models.base, pictures, report=self._report)
         self._tombstones = load_tombstones(ledger.store)
         self._shard = shard
         self._progress = progress
         self._stopping = stopping
+        self._place = (0, 0)
 
-    def add(self, cluster: _Cluster, written: _Written, *, place: tuple[int, int]) -> None:
-        """Add one cluster's candidates and losses, or the reason why it has none."""
-        allowed = _allowed(cluster, self._tombstones)
-        for row in cluster.pictures:
-            if row not in allowed:
-                written.drops.append(
-                    DropRow("picture", row.picture_id, "TOMBSTONED", score=None, detail="", page_url=row.page_url)
-                )
-        if len(allowed) < self._spec.selection.min_pictures:
-            detail = f"{len(allowed)} of {len(cluster.pictures)} pictures are left"
-            written.drops.append(_drop(cluster, "TOO_FEW_ALLOWED", detail))
-            return
-        expert = self.marks.find(cluster.cluster_id, tuned_on=tuple(row.picture_id for row in allowed))
-        if expert is None:
-            self._stop_if_asked()
-            expert = self._finish(cluster, allowed, place=place)
+    def add(self, group: Sequence[Cluster], written: _Written, *, place: tuple[int, int]) -> None:
+        """Add a group's candidates and losses, or the reasons why it has none."""
+        self._place = place
+        allowed = [cluster.without(self._tombstones) for cluster in group]
+        members = [one for one in allowed if len(one.pictures) >= self._spec.selection.min_pictures]
+        experts = dict(zip([one.cluster_id for one in members], self._experts(members), strict=True))
+        for done, (cluster, rest) in enumerate(zip(group, allowed, strict=True), start=place[0] + 1):
+            for row in cluster.pictures:
+                if row not in rest.pictures:
+                    written.drops.append(
+                        DropRow("picture", row.picture_id, "TOMBSTONED", score=None, detail="", page_url=row.page_url)
+                    )
+            if cluster.cluster_id in experts:
+                _write(cluster, experts[cluster.cluster_id], written)
+            else:
+                detail = f"{len(rest.pictures)} of {len(cluster.pictures)} pictures are left"
+                written.drops.append(_drop(cluster, "TOO_FEW_ALLOWED", detail))
+            self._progress(done, place[1], cluster.cluster_id[:12])
+
+    def _experts(self, members: Sequence[Cluster]) -> list[FinishedExpert]:
+        """The group's finished experts; those that are marked, or all of them anew."""
+        if not members:
+            return []
+        together = self._spec.experts.together > 1
+        company = tuple(one.cluster_id for one in members) if together else ()
+        found = [self.marks.find(one.cluster_id, tuned_on=one.picture_ids, tuned_with=company) for one in members]
+        marked = [expert for expert in found if expert is not None]
+        if len(marked) == len(members):
+            return marked
+        self._stop_if_asked()
+        experts = self._tuning.together(members) if together else [self._tuning.alone(members[0])]
+        for cluster, expert in zip(members, experts, strict=True):
             self.marks.put(cluster.cluster_id, expert)
-        if expert.drop_reason:
-            written.drops.append(_drop(cluster, expert.drop_reason, expert.drop_detail))
-        written.losses.extend(LossRow(cluster.cluster_id, step, loss) for step, loss in enumerate(expert.losses, 1))
-        for candidate in expert.candidates:
-            name = candidate_id(cluster.cluster_id, candidate.prompt_id, candidate.sample)
-            offset, size_bytes = written.tar.add(f"{name}.png", candidate.png)
-            written.candidates.append(
-                CandidateRow(
-                    candidate_id=name,
-                    cluster_id=cluster.cluster_id,
-                    prompt_id=candidate.prompt_id,
-                    sample=candidate.sample,
-                    seed=candidate.seed,
-                    pixels_sha256=candidate.pixels_sha256,
-                    part=TAR,
-                    offset=offset,
-                    size_bytes=size_bytes,
-                )
-            )
+        return experts
 
-    def _finish(
-        self, cluster: _Cluster, allowed: Mapping[PictureRow, str], *, place: tuple[int, int]
-    ) -> FinishedExpert:
-        """Tune and draw. What went wrong with this cluster alone is an outcome, not an error."""
-        base, recipe, environment = self._models.base, self._spec.experts, self._spec.environment
-        wanted = [(prompt, sample) for prompt in cluster.prompts for sample in range(recipe.samples_per_prompt)]
-        seeds = [self._seed(cluster.cluster_id, prompt.prompt_id, sample) for prompt, sample in wanted]
-        tuned_on = tuple(row.picture_id for row in allowed)
-        try:
-            pictures_PCHW = torch.stack(
-                [picture_to_tensor(self._pictures.open(row), base.size_px) for row in allowed]
-            ).to(base.device)
-            expert = tune_expert(
-                base,
-                pictures_PCHW,
-                list(allowed.values()),
-                recipe=recipe,
-                seed=self._seed(cluster.cluster_id, "tuning"),
-                dtype=environment.dtype,
-                callback=lambda step, steps, _loss: self._report(place, "tuning", step, steps),
-            )
-            drawn = draw_candidates(
-                expert,
-                [Order(prompt.text, seed) for (prompt, _), seed in zip(wanted, seeds, strict=True)],
-                recipe=recipe.sampling,
-                dtype=environment.dtype,
-                callback=lambda step, steps, _picture: self._report(place, "drawing", step + 1, steps),
-            )
-            candidates: list[Candidate] = [
-                candidate_from(picture_CHW, prompt_id=prompt.prompt_id, sample=sample, seed=seed)
-                for picture_CHW, (prompt, sample), seed in zip(drawn, wanted, seeds, strict=True)
-            ]
-        except (ExpertDiverged, PictureChanged) as error:
-            return FinishedExpert(tuned_on, candidates=(), losses=(), drop_reason=error.reason, drop_detail=str(error))
-        files = expert_files(expert, recipe)
-        return FinishedExpert(tuned_on, candidates=tuple(candidates), losses=expert.losses, files=files)
-
-    def _seed(self, *purpose: str | int) -> int:
-        return derive_seed(self._spec.seed, Stage.EXPERTS, *purpose)
-
-    def _report(self, place: tuple[int, int], doing: str, step: int, steps: int) -> None:
+    def _report(self, doing: str, step: int, steps: int) -> None:
         self._stop_if_asked()  # an expert on an accelerator takes minutes, a grace period is half of one
         if step % max(1, steps // 10) == 0:
-            self._progress(place[0] - 1, place[1], f"{doing} {step}/{steps}")
+            self._progress(*self._place, f"{doing} {step}/{steps}")
 
     def _stop_if_asked(self) -> None:
         if self._stopping():
             raise Preempted(f"shard {self._shard} of {Stage.EXPERTS}")
 
 
-def _read_clusters(ledger: Ledger, shard: int) -> list[_Cluster]:
-    """The clusters that have texts and prompts; clusters, pictures and prompts sorted by id."""
-    selection, captioning = ledger.get(Stage.SELECTION, shard), ledger.get(Stage.CAPTIONING, shard)
-    pictures = {
-        (row.cluster_id, row.picture_id): row
-        for row in from_parquet(ledger.read(selection.part("clusters.parquet")), PictureRow)
-    }
-    shown: dict[str, list[tuple[PictureRow, str]]] = {}
-    for row in from_parquet(ledger.read(captioning.part("captions.parquet")), CaptionRow):
-        shown.setdefault(row.cluster_id, []).append((pictures[row.cluster_id, row.picture_id], row.text))
-    prompts: dict[str, list[PromptRow]] = {}
-    for row in from_parquet(ledger.read(captioning.part("prompts.parquet")), PromptRow):
-        prompts.setdefault(row.cluster_id, []).append(row)
-    clusters: list[_Cluster] = []
-    for name in sorted(shown.keys() & prompts.keys()):
-        rows = sorted(shown[name], key=lambda pair: pair[0].picture_id)
-        clusters.append(
-            _Cluster(
-                cluster_id=name,
-                page_url=rows[0][0].page_url,
-                pictures=[row for row, _ in rows],
-                texts=[text for _, text in rows],
-                prompts=sorted(prompts[name], key=lambda row: row.prompt_id),
+def _write(cluster: Cluster, expert: FinishedExpert, written: _Written) -> None:
+    """Add one finished expert's rows and pictures."""
+    if expert.drop_reason:
+        written.drops.append(_drop(cluster, expert.drop_reason, expert.drop_detail))
+    written.losses.extend(LossRow(cluster.cluster_id, step, loss) for step, loss in enumerate(expert.losses, 1))
+    for candidate in expert.candidates:
+        name = candidate_id(cluster.cluster_id, candidate.prompt_id, candidate.sample)
+        offset, size_bytes = written.tar.add(f"{name}.png", candidate.png)
+        written.candidates.append(
+            CandidateRow(
+                candidate_id=name,
+                cluster_id=cluster.cluster_id,
+                prompt_id=candidate.prompt_id,
+                sample=candidate.sample,
+                seed=candidate.seed,
+                pixels_sha256=candidate.pixels_sha256,
+                part=TAR,
+                offset=offset,
+                size_bytes=size_bytes,
             )
         )
-    return clusters
 
 
-def _allowed(cluster: _Cluster, tombstones: Tombstones) -> dict[PictureRow, str]:
-    """The pictures that nobody wants out, with their texts."""
-    return {
-        row: text for row, text in zip(cluster.pictures, cluster.texts, strict=True) if not tombstones.covers_row(row)
-    }
-
-
-def _drop(cluster: _Cluster, reason: str, detail: str) -> DropRow:
+def _drop(cluster: Cluster, reason: str, detail: str) -> DropRow:
     return DropRow("cluster", cluster.cluster_id, reason, score=None, detail=detail[:1_000], page_url=cluster.page_url)

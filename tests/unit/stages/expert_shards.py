@@ -27,6 +27,9 @@ TINY = ExpertRecipe(
     sampling=SamplingRecipe(sampler="ddim", steps=2, guidance=3.0, batch_pictures=4),
 )
 
+# Adapters, two experts in a batch.
+TINY_TOGETHER = ExpertRecipe.model_validate(TINY.model_dump() | {"method": "lora", "lora_rank": 2, "together": 2})
+
 
 def captioned_run(folder: Path, *, recipe: ExpertRecipe = TINY, clusters: int = 3, prompts: int = 2) -> Run:
     """A run whose clusters have three pictures each, texts and prompts, and a tiny base."""

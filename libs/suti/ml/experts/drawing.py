@@ -3,19 +3,19 @@
 Legend: N candidates, B the fixed batch, C channels, H height, W width.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from suti.ml.diffusion.base import predict
+from suti.ml.diffusion.base import Base, predict
 from suti.ml.diffusion.guidance import guide
 from suti.ml.diffusion.latents import to_pictures
 from suti.ml.diffusion.precision import precision
 from suti.ml.diffusion.recipe import SamplingRecipe
 from suti.ml.diffusion.sampling import StepCallback, draw
-from suti.ml.diffusion.text import TextEmbedding
+from suti.ml.diffusion.text import TextEmbedding, TextEncoder
 from suti.ml.experts.tuning import Expert, ExpertDiverged
 
 
@@ -45,50 +45,84 @@ def draw_candidates(
     Raises:
         ExpertDiverged: a picture is not made of numbers.
     """
-    base = expert.base
-    prompts = sorted({order.prompt for order in orders})
-    encoded = expert.text.encode([*prompts, ""])
-    row_of = {prompt: row for row, prompt in enumerate(prompts)}
+    texts = Texts(expert.text, [order.prompt for order in orders])
     for start in range(0, len(orders), recipe.batch_pictures):
-        asked = list(orders[start : start + recipe.batch_pictures])
-        batch = asked + asked[-1:] * (recipe.batch_pictures - len(asked))
-        drawn_BCHW = draw(
-            _denoiser(
-                expert, encoded, [row_of[order.prompt] for order in batch], guidance=recipe.guidance, dtype=dtype
-            ),
-            seeds=[order.seed for order in batch],
-            shape_CHW=base.shape_CHW,
-            scheduler_config=base.scheduler_config,
-            sampler=recipe.sampler,
-            steps=recipe.steps,
-            pixel_space=base.vae is None,
-            dynamic_threshold=recipe.dynamic_threshold,
-            device=base.device,
-            callback=callback,
-        )
-        pictures_NCHW = to_pictures(base, drawn_BCHW[: len(asked)])
-        if not bool(torch.isfinite(pictures_NCHW).all()):
-            raise ExpertDiverged("a picture is not made of numbers: lower experts.learning_rate or the guidance")
+        asked = orders[start : start + recipe.batch_pictures]
+        batch = filled(asked, recipe.batch_pictures)
+        drawn_BCHW = draw_rows(expert.base, expert.unet, batch, texts, recipe=recipe, dtype=dtype, callback=callback)
+        pictures_NCHW = drawn_BCHW[: len(asked)]
+        require_numbers(pictures_NCHW)
         yield from pictures_NCHW.cpu()
 
 
-def _denoiser(
-    expert: Expert, encoded: TextEmbedding, rows: Sequence[int], *, guidance: float, dtype: str
-) -> Callable[[Tensor, int], Tensor]:
-    """The expert with classifier-free guidance; both branches in one batch, the empty text first."""
-    guided = guidance != 1.0
-    free = [len(encoded.hidden_NLD) - 1] * len(rows) if guided else []
-    text = encoded.select([*free, *rows])
+class Texts:
+    """Prompts and the empty text, each encoded once."""
 
-    def denoise(noisy_NCHW: Tensor, timestep: int, /) -> Tensor:
-        both_NCHW = noisy_NCHW.repeat(2, 1, 1, 1) if guided else noisy_NCHW
-        with precision(dtype, expert.base.device):
-            answer_NCHW = predict(
-                expert.unet, both_NCHW.contiguous(memory_format=torch.channels_last), timestep, text
-            ).float()
+    def __init__(self, text: TextEncoder, prompts: Iterable[str]) -> None:
+        known = sorted(set(prompts))
+        self._encoded = text.encode([*known, ""])
+        self._row_of = {prompt: row for row, prompt in enumerate(known)}
+        self._empty = len(known)
+
+    def rows(self, prompts: Sequence[str], *, experts: int, guided: bool) -> TextEmbedding:
+        """What the network reads, expert by expert; guided: the empty text for all rows of an expert, then its own."""
+        each = len(prompts) // experts
+        free = [self._empty] * each if guided else []
+        index: list[int] = []
+        for start in range(0, len(prompts), each):
+            index += [*free, *(self._row_of[prompt] for prompt in prompts[start : start + each])]
+        return self._encoded.select(index)
+
+
+def draw_rows(
+    base: Base,
+    unet: nn.Module,
+    orders: Sequence[Order],
+    texts: Texts,
+    *,
+    recipe: SamplingRecipe,
+    dtype: str,
+    experts: int = 1,
+    callback: StepCallback | None = None,
+) -> Tensor:
+    """One batch, on the base's device; with several experts their rows come one expert after the other.
+
+    Shapes: B orders -> (B, 3, H, W), float32 in [-1, 1]; B is a multiple of the experts.
+    """
+    guided = recipe.guidance != 1.0
+    text = texts.rows([order.prompt for order in orders], experts=experts, guided=guided)
+
+    def denoise(noisy_BCHW: Tensor, timestep: int, /) -> Tensor:
+        """Both branches in one batch, the empty text first."""
+        rows_BCHW = noisy_BCHW.unflatten(0, (experts, -1)).repeat(1, 2 if guided else 1, 1, 1, 1).flatten(0, 1)
+        with precision(dtype, base.device):
+            answer_BCHW = predict(unet, rows_BCHW.contiguous(memory_format=torch.channels_last), timestep, text).float()
         if not guided:
-            return answer_NCHW
-        free_NCHW, full_NCHW = answer_NCHW.chunk(2)
-        return guide(free_NCHW, full_NCHW, guidance)
+            return answer_BCHW
+        free_NBCHW, full_NBCHW = answer_BCHW.unflatten(0, (experts, -1)).chunk(2, dim=1)
+        return guide(free_NBCHW, full_NBCHW, recipe.guidance).flatten(0, 1)
 
-    return denoise
+    drawn_BCHW = draw(
+        denoise,
+        seeds=[order.seed for order in orders],
+        shape_CHW=base.shape_CHW,
+        scheduler_config=base.scheduler_config,
+        sampler=recipe.sampler,
+        steps=recipe.steps,
+        pixel_space=base.vae is None,
+        dynamic_threshold=recipe.dynamic_threshold,
+        device=base.device,
+        callback=callback,
+    )
+    return to_pictures(base, drawn_BCHW)
+
+
+def filled(orders: Sequence[Order], count: int) -> list[Order]:
+    """The orders, the last one repeated until there are so many."""
+    return [*orders, *[orders[-1]] * (count - len(orders))]
+
+
+def require_numbers(pictures_NCHW: Tensor) -> None:
+    """Raises ExpertDiverged where a picture is not made of numbers."""
+    if not bool(torch.isfinite(pictures_NCHW).all()):
+        raise ExpertDiverged("a picture is not made of numbers: lower experts.learning_rate or the guidance")

@@ -1,8 +1,12 @@
-"""Experts as small adapters: LoRA (Hu et al. 2021) on a UNet's attentions, in PEFT's own file format."""
+"""Experts as small adapters: LoRA (Hu et al. 2021) on a UNet, in PEFT's own file format.
+
+An adapter here is a mapping from PEFT's names, `<module>.lora_A.weight` and `<module>.lora_B.weight`, to tensors:
+A is (R, I), B is (O, R) for a linear layer; (R, I, h, w) and (O, R, 1, 1) for a convolution. R is the rank.
+"""
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,37 +15,84 @@ from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from suti.core.errors import InvalidArgument
+from suti.ml.experts.recipe import LoraPart
+
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
-_TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "add_k_proj", "add_v_proj")  # the latter two are DeepFloyd's
 _PEFT_PREFIX = "base_model.model."
+_TARGETS: Mapping[LoraPart, tuple[str, ...]] = {
+    "attention": ("to_q", "to_k", "to_v", "to_out.0", "add_k_proj", "add_v_proj"),  # the last two are DeepFloyd's
+    "feedforward": ("ff.net.0.proj", "ff.net.2", "proj_in", "proj_out"),
+    "convs": ("conv_in", "conv1", "conv2", "conv_shortcut", "conv", "conv_out"),
+    "time": ("time_emb_proj", "linear_1", "linear_2"),
+}
 
 
-def with_lora(unet: nn.Module, *, rank: int, seed: int) -> nn.Module:
+def adapted_layers(unet: nn.Module, targets: Sequence[LoraPart]) -> dict[str, nn.Linear | nn.Conv2d]:
+    """The layers that LoRA adapts, by name, in the UNet's own order.
+
+    Raises:
+        InvalidArgument: the UNet has none of them.
+    """
+    suffixes = tuple(f".{suffix}" for part in targets for suffix in _TARGETS[part])
+    found = {
+        name: module
+        for name, module in unet.named_modules()
+        if isinstance(module, (nn.Linear, nn.Conv2d)) and f".{name}".endswith(suffixes)
+    }
+    if not found:
+        raise InvalidArgument("lora_targets", f"the UNet has no layers for {list(targets)}: name other parts")
+    return found
+
+
+def new_adapter(unet: nn.Module, *, rank: int, targets: Sequence[LoraPart], seed: int) -> dict[str, Tensor]:
+    """An adapter that changes nothing yet: A from N(0, 1 / rank²) by the seed, B zero. float32, on the CPU."""
+    generator = torch.Generator().manual_seed(seed)
+    adapter: dict[str, Tensor] = {}
+    for name, layer in adapted_layers(unet, targets).items():
+        outputs, inputs, *window = layer.weight.shape
+        adapter[f"{name}.lora_A.weight"] = torch.randn(rank, inputs, *window, generator=generator) / rank
+        adapter[f"{name}.lora_B.weight"] = torch.zeros(outputs, rank, *[1 for _ in window])
+    return adapter
+
+
+def sharing_copy(unet: nn.Module) -> nn.Module:
+    """A UNet whose modules are its own and whose weights are the given one's."""
+    return copy.deepcopy(unet, memo={id(weight): weight for weight in unet.parameters()})
+
+
+def with_lora(unet: nn.Module, *, rank: int, seed: int, targets: Sequence[LoraPart] = ("attention",)) -> nn.Module:
     """A UNet that answers as the given one until its adapter is tuned, and shares its weights with it.
 
     Only the adapter's weights ask for gradients. The given UNet stays as it is.
     """
-    shared = copy.deepcopy(unet, memo={id(weight): weight for weight in unet.parameters()})
+    adapter = new_adapter(unet, rank=rank, targets=targets, seed=seed)
+    shared = sharing_copy(unet)
     with torch.random.fork_rng(devices=[]):  # peft draws from the global generator
-        torch.manual_seed(seed)
-        cast("Any", shared).add_adapter(_config(shared, rank))
+        cast("Any", shared).add_adapter(lora_config(shared, rank=rank, targets=targets))
     for name, weight in shared.named_parameters():
         if "lora_" in name:  # the others are the base's own: not ours to change
+            weight.data.copy_(adapter[name.replace(".default.", ".")])
             weight.requires_grad_(True)
     return shared
 
 
-def lora_weights(unet: nn.Module) -> dict[str, Tensor]:
-    """The adapter's tensors, named as PEFT names them in its files."""
+def adapter_of(unet: nn.Module) -> dict[str, Tensor]:
+    """The adapter of a UNet that PEFT adapted."""
     state = cast("Mapping[str, Tensor]", get_peft_model_state_dict(unet))
-    return {f"{_PEFT_PREFIX}{name}": value.detach().cpu().contiguous() for name, value in state.items()}
+    return {name: value.detach().cpu().contiguous() for name, value in state.items()}
+
+
+def adapter_files(adapter: Mapping[str, Tensor], config: LoraConfig) -> dict[str, bytes]:
+    """The files of a folder that `peft.PeftModel.from_pretrained(base_unet, folder)` loads, by name."""
+    tensors = {f"{_PEFT_PREFIX}{name}": value.cpu().contiguous() for name, value in adapter.items()}
+    return {CONFIG: _config_json(config), WEIGHTS: save(tensors, metadata={"format": "pt"})}
 
 
 def lora_files(unet: nn.Module) -> dict[str, bytes]:
-    """The files of a folder that `peft.PeftModel.from_pretrained(base_unet, folder)` loads, by name."""
-    config = cast("LoraConfig", cast("Any", unet).peft_config["default"])
-    return {CONFIG: _config_json(config), WEIGHTS: save(lora_weights(unet), metadata={"format": "pt"})}
+    """The same of a UNet that PEFT adapted."""
+    return adapter_files(adapter_of(unet), cast("LoraConfig", cast("Any", unet).peft_config["default"]))
 
 
 def save_lora(unet: nn.Module, folder: Path) -> None:
@@ -51,9 +102,11 @@ def save_lora(unet: nn.Module, folder: Path) -> None:
         (folder / name).write_bytes(data)
 
 
-def _config(unet: nn.Module, rank: int) -> LoraConfig:
-    names = [name for name, module in unet.named_modules() if isinstance(module, nn.Linear)]
-    used = [target for target in _TARGETS if any(name.endswith(f".{target}") for name in names)]
+def lora_config(unet: nn.Module, *, rank: int, targets: Sequence[LoraPart]) -> LoraConfig:
+    """PEFT's description of such an adapter; alpha = rank, so that what is learnt is added as it is."""
+    names = [f".{name}" for name in adapted_layers(unet, targets)]
+    suffixes = [suffix for part in targets for suffix in _TARGETS[part]]
+    used = [suffix for suffix in suffixes if any(name.endswith(f".{suffix}") for name in names)]
     return LoraConfig(r=rank, lora_alpha=rank, target_modules=used, init_lora_weights="gaussian")
 
 

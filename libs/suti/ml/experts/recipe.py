@@ -6,6 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, m
 
 from suti.ml.diffusion.recipe import SamplingRecipe
 
+# Which layers of a UNet get adapters: projections of the attentions; what stands between and around them in a
+# transformer; the convolutions of the residual blocks and between resolutions; how noise levels enter.
+LoraPart = Literal["attention", "feedforward", "convs", "time"]
+
 
 class ExpertRecipe(BaseModel):
     """DreamBooth without class word and prior pictures: 500 steps of Adafactor at 1e-5 on one cluster."""
@@ -21,6 +25,14 @@ class ExpertRecipe(BaseModel):
     )
     train_text_encoder: bool = False
     lora_rank: PositiveInt = 16
+    lora_targets: tuple[LoraPart, ...] = Field(
+        default=("attention",), min_length=1, description="The layers that LoRA adapts; small UNets need convs as well."
+    )
+    together: PositiveInt = Field(
+        default=1,
+        description="Experts of a shard that are tuned and draw in one batch (method lora); 1 is one by one. "
+        "Memory for activations and rows of a drawn batch grow as many times.",
+    )
     text_dropout: float = Field(
         default=0.1, ge=0, le=1, description="Share of steps without text, so that guidance stays possible."
     )
@@ -38,4 +50,6 @@ class ExpertRecipe(BaseModel):
             raise ValueError("train_text_encoder: LoRA tunes the UNet alone, use method dreambooth or leave it off")
         if self.method == "dreambooth" and self.keep_experts == "lora":
             raise ValueError("keep_experts: dreambooth makes no adapters, use none or all, or method lora")
+        if self.method == "dreambooth" and self.together > 1:
+            raise ValueError("together: dreambooth tunes every weight, one expert at a time, use 1 or method lora")
         return self

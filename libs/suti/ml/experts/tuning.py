@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from suti.core.errors import InvalidArgument, PermanentError
 from suti.ml.diffusion.base import Base, predict
-from suti.ml.diffusion.latents import to_model_space
 from suti.ml.diffusion.precision import precision
 from suti.ml.diffusion.schedule import NoiseSchedule, denoising_loss
 from suti.ml.diffusion.text import TextEmbedding, TextEncoder
+from suti.ml.experts.choices import Dice, encode_pictures
 from suti.ml.experts.lora import with_lora
 from suti.ml.experts.recipe import ExpertRecipe
 from suti.ml.optimizers import new_optimizer
@@ -60,8 +60,7 @@ def tune_expert(
         InvalidArgument: no pictures, or not one text for each.
         ExpertDiverged: a loss was not a number.
     """
-    if len(pictures_PCHW) == 0 or len(pictures_PCHW) != len(texts):
-        raise InvalidArgument("texts", f"{len(texts)} for {len(pictures_PCHW)} pictures: give each picture its text")
+    require_texts(pictures_PCHW, texts)
     unet, text = _copies(base, recipe, seed)
     weights = [weight for module in (unet, text) for weight in module.parameters() if weight.requires_grad]
     optimizer = new_optimizer(recipe.optimizer, weights, learning_rate=recipe.learning_rate)
@@ -75,7 +74,7 @@ def tune_expert(
         loss = denoising_loss(answer_NCHW, target_NCHW).mean()
         losses.append(float(loss.detach()))
         if not math.isfinite(losses[-1]):
-            raise ExpertDiverged(f"the loss of step {step} is {losses[-1]}: lower experts.learning_rate")
+            raise diverged(step, losses[-1])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(weights, 1.0)
@@ -87,17 +86,28 @@ def tune_expert(
     return Expert(base=base, unet=unet, text=text, losses=tuple(losses))
 
 
+def require_texts(pictures_PCHW: Tensor, texts: Sequence[str]) -> None:
+    """Raises InvalidArgument where there are no pictures, or not one text for each."""
+    if len(pictures_PCHW) == 0 or len(pictures_PCHW) != len(texts):
+        raise InvalidArgument("texts", f"{len(texts)} for {len(pictures_PCHW)} pictures: give each picture its text")
+
+
+def diverged(step: int, loss: float) -> ExpertDiverged:
+    """How a tuning ends whose loss is not a number."""
+    return ExpertDiverged(f"the loss of step {step} is {loss}: lower experts.learning_rate")
+
+
 def _copies(base: Base, recipe: ExpertRecipe, seed: int) -> tuple[nn.Module, TextEncoder]:
     """The modules to tune, with gradients where there is something to learn."""
     if recipe.method == "lora":
-        return with_lora(base.unet, rank=recipe.lora_rank, seed=seed), base.text
+        return with_lora(base.unet, rank=recipe.lora_rank, seed=seed, targets=recipe.lora_targets), base.text
     unet = nn.Module.to(copy.deepcopy(base.unet), memory_format=torch.channels_last).requires_grad_(True)
     text = copy.deepcopy(base.text).requires_grad_(True).train() if recipe.train_text_encoder else base.text
     return unet, text
 
 
 class _Batches:
-    """What each step is shown, from one generator in a fixed order. Pictures and texts are encoded once."""
+    """What each step is shown. Pictures and texts are encoded once."""
 
     def __init__(
         self,
@@ -110,28 +120,26 @@ class _Batches:
         text: TextEncoder,
     ) -> None:
         self._device = base.device
-        self._recipe = recipe
         self._schedule = NoiseSchedule.from_config(base.scheduler_config)
         self._texts = [*texts, ""]
-        self._generator = torch.Generator().manual_seed(seed)
-        mirrored = [pictures_PCHW.flip(-1)] if recipe.flip else []  # a mirrored latent is no mirrored picture's latent
-        self._pool = torch.stack([to_model_space(base, rows) for rows in (pictures_PCHW, *mirrored)]).to(self._device)
+        self._pool = encode_pictures(base, pictures_PCHW, flip=recipe.flip)
         self._tuned_text = text if recipe.train_text_encoder else None
         self._encoded = base.text.encode(self._texts)
+        self._dice = Dice(
+            seed=seed,
+            pictures=len(texts),
+            recipe=recipe,
+            noise_levels=self._schedule.steps,
+            shape_CHW=self._pool.shape[1:],
+        )
 
     def next(self) -> tuple[Tensor, Tensor, TextEmbedding, Tensor]:
         """Noisy pictures, noise levels, texts and what the network should answer; N rows each."""
-        count, generator = self._recipe.batch_pictures, self._generator
-        sides, pictures = self._pool.shape[:2]
-        side_N = torch.randint(0, sides, (count,), generator=generator)
-        index_N = torch.randint(0, pictures, (count,), generator=generator)
-        silent_N = torch.rand(count, generator=generator) < self._recipe.text_dropout
-        t_N = torch.randint(0, self._schedule.steps, (count,), generator=generator).to(self._device)
-        x0_NCHW = self._pool[side_N, index_N]
-        noise_NCHW = torch.randn(x0_NCHW.shape, generator=generator).to(self._device)
-        text_N = torch.where(silent_N, pictures, index_N)  # the last text is the empty one
+        thrown = self._dice.throw()
+        t_N, noise_NCHW = thrown.t_N.to(self._device), thrown.noise_NCHW.to(self._device)
+        x0_NCHW = self._pool[thrown.picture_N]
         noisy_NCHW = self._schedule.add_noise(x0_NCHW, noise_NCHW, t_N).contiguous(memory_format=torch.channels_last)
-        return noisy_NCHW, t_N, self._embed(text_N), self._schedule.target(x0_NCHW, noise_NCHW, t_N)
+        return noisy_NCHW, t_N, self._embed(thrown.text_N), self._schedule.target(x0_NCHW, noise_NCHW, t_N)
 
     def _embed(self, text_N: Tensor) -> TextEmbedding:
         if self._tuned_text is None:

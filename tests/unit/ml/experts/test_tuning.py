@@ -103,7 +103,15 @@ def test_every_step_is_told(base: Base) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"method": "lora", "train_text_encoder": True}, {"method": "dreambooth", "keep_experts": "lora"}]
+    "wrong",
+    [
+        {"method": "lora", "train_text_encoder": True},
+        {"method": "dreambooth", "keep_experts": "lora"},
+        {"method": "dreambooth", "together": 2},
+        {"method": "lora", "together": 0},
+        {"method": "lora", "lora_targets": []},
+        {"method": "lora", "lora_targets": ["everything"]},
+    ],
 )
 def test_recipes_that_contradict_themselves_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
