@@ -15,9 +15,13 @@ ARG EXTRAS
 WORKDIR /src
 COPY pyproject.toml uv.lock ./
 COPY scripts/split_pins.py ./
-RUN uv export --quiet --frozen --no-default-groups --no-emit-project --no-annotate --no-header \
+# Triton compiles kernels for torch.compile, which nobody here calls: a gigabyte.
+RUN uv export --quiet --frozen --no-default-groups --no-emit-project --no-emit-package triton --no-annotate --no-header \
         $(printf -- '--extra %s ' $(echo "$EXTRAS" | tr ',' ' ')) > all.txt \
     && mkdir /pins && python split_pins.py all.txt /pins
+
+FROM scratch AS scripts
+COPY scripts/prune_packages.py /
 
 FROM uv AS wheel
 WORKDIR /src
@@ -38,18 +42,16 @@ RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nolog
     rm -rf /var/cache/apt/* /var/lib/apt/lists/*
 ENV VIRTUAL_ENV=/opt/suti UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_NO_CACHE=1
 COPY --from=pins /pins/torch.txt /opt/suti-pins/
-RUN --mount=type=bind,from=uv,source=/usr/local/bin,target=/uv \
+RUN --mount=type=bind,from=uv,source=/usr/local/bin,target=/uv --mount=type=bind,from=scripts,source=/,target=/scripts \
     /uv/uv venv --quiet --python /usr/local/bin/python3 /opt/suti \
     && if [ -s /opt/suti-pins/torch.txt ]; then \
-        /uv/uv pip install --quiet --no-deps --require-hashes -r /opt/suti-pins/torch.txt; \
+        /uv/uv pip install --quiet --no-deps --require-hashes -r /opt/suti-pins/torch.txt \
+        && python3 /scripts/prune_packages.py /opt/suti/lib/python3.12/site-packages; \
     fi
 COPY --from=pins /pins/rest.txt /opt/suti-pins/
-RUN --mount=type=bind,from=uv,source=/usr/local/bin,target=/uv \
+RUN --mount=type=bind,from=uv,source=/usr/local/bin,target=/uv --mount=type=bind,from=scripts,source=/,target=/scripts \
     /uv/uv pip install --quiet --no-deps --require-hashes -r /opt/suti-pins/rest.txt \
-    # What libraries bring and nobody here imports: headers, tests, Arrow Flight, a second Kubernetes client.
-    && cd /opt/suti/lib/python3.12/site-packages \
-    && rm -rf pyarrow/include pyarrow/tests pyarrow/src pyarrow/libarrow_flight* pyarrow/_flight* Crypto/SelfTest \
-        kubernetes/aio
+    && python3 /scripts/prune_packages.py /opt/suti/lib/python3.12/site-packages
 COPY --from=suti /suti /opt/suti/lib/python3.12/site-packages
 RUN ln -s lib/python3.12/site-packages/suti/toyworld/models /opt/suti/toy-models
 # The root file system may be read-only: only /tmp is written to.

@@ -18,17 +18,19 @@ declare -A EXTRAS=(
 declare -A LARGEST_MB=([light]=400 [grouping]=600 [models]=12000)
 # What must be importable in each, and what must not be inside.
 declare -A HAS=(
-  [light]="suti_pipeline.__main__ suti_experts.__main__ suti_apprentice.__main__ suti.infra.bootstrap kubernetes minio"
+  [light]="suti_pipeline.__main__ suti_experts.__main__ suti_apprentice.__main__ suti.infra.bootstrap suti.infra.jobs.kubernetes.backend pyarrow.dataset minio"
   [grouping]="suti_clustering.__main__ suti.ml.clusters.program daft"
-  [models]="suti_clustering.__main__ suti_captioning.__main__ suti_filtering.__main__ suti_generation.__main__ suti_experts.job suti_apprentice.job torch"
+  [models]="suti_clustering.__main__ suti_captioning.__main__ suti_filtering.__main__ suti_generation.__main__ suti_experts.job suti_apprentice.job suti.cli.main suti.cli.run torch diffusers peft"
 )
-declare -A LACKS=([light]="torch diffusers daft numpy" [grouping]="torch diffusers kubernetes minio" [models]="kubernetes minio")
+declare -A LACKS=([light]="torch diffusers daft numpy" [grouping]="torch diffusers kubernetes minio" [models]="kubernetes minio triton")
 readonly TORCH_COPIES_GB=14 # the layer in the builder's store, once more while it is committed
 
 die() { echo "images: $*" >&2; exit 1; }
 tool=${IMAGE_TOOL:-}
-for candidate in docker podman buildah; do [[ -n "$tool" ]] || ! command -v "$candidate" >/dev/null || tool=$candidate; done
-[[ -n "$tool" ]] || die "there is no docker, podman or buildah: install one, or name it in IMAGE_TOOL"
+for candidate in docker podman buildah; do # one that answers: a docker without its daemon builds nothing
+  [[ -n "$tool" ]] || ! "$candidate" info >/dev/null 2>&1 || tool=$candidate
+done
+[[ -n "$tool" ]] || die "there is no docker, podman or buildah that answers: start one, or name it in IMAGE_TOOL"
 tag=${TAG:-$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)}
 registry=${REGISTRY:-localhost}
 read -ra flags <<<"${IMAGE_FLAGS:-}"

@@ -29,6 +29,9 @@ template:
           {{- if .Values.nats.caSecret }}
           - {name: nats-ca, mountPath: /etc/suti/nats, readOnly: true}
           {{- end }}
+          {{- if .Values.store.caSecret }}
+          - {name: store-ca, mountPath: /etc/suti/store, readOnly: true}
+          {{- end }}
           {{- if include "suti.bootstrap.makesUsers" . }}
           - {name: store-users, mountPath: /etc/suti/store-users, readOnly: true}
           {{- end }}
@@ -36,6 +39,9 @@ template:
       - {name: tmp, emptyDir: {}}
       {{- with .Values.nats.caSecret }}
       - {name: nats-ca, secret: {secretName: {{ . }}}}
+      {{- end }}
+      {{- with .Values.store.caSecret }}
+      - {name: store-ca, secret: {secretName: {{ . }}}}
       {{- end }}
       {{- if include "suti.bootstrap.makesUsers" . }}
       - {name: store-users, secret: {secretName: {{ include "suti.store.secret" . }}}}
@@ -57,6 +63,7 @@ template:
 - {name: {{ $p }}_STORE_ENDPOINT, value: {{ . | quote }}}
 {{- end }}
 - {name: {{ $p }}_STORE_REGION, value: {{ .Values.store.region | quote }}}
+{{- include "suti.storeCaEnv" (dict "root" .) }}
 {{- if or $b.bucket (include "suti.bootstrap.makesUsers" .) }}
 {{- include "suti.secretEnv" (dict "env" (printf "%s_STORE_ACCESS_KEY" $p) "secret" (ternary (include "suti.minio.secret" .) $b.adminSecret $embedded) "key" (ternary "root-user" "access-key" $embedded)) }}
 {{- include "suti.secretEnv" (dict "env" (printf "%s_STORE_SECRET_KEY" $p) "secret" (ternary (include "suti.minio.secret" .) $b.adminSecret $embedded) "key" (ternary "root-password" "secret-key" $embedded)) }}

@@ -14,6 +14,7 @@
 {{- if and $v.minio.embedded.enabled (not $v.bootstrap.enabled) }}{{ fail "minio.embedded.enabled needs bootstrap.enabled: it makes bucket and users" }}{{ end }}
 {{- if and (ne $v.store.users "ambient") (not $v.store.existingSecret) (not (include "suti.store.generates" .)) }}{{ fail "store.existingSecret is empty: name a secret with the keys, let bootstrap.storeUsers make them (MinIO), or set store.users=ambient" }}{{ end }}
 {{- if and $v.bootstrap.enabled (or $v.bootstrap.bucket $v.bootstrap.storeUsers) (not $v.minio.embedded.enabled) (not $v.bootstrap.adminSecret) }}{{ fail "bootstrap.adminSecret is empty: name a secret with access-key and secret-key of whoever may make buckets and users, or set bootstrap.bucket=false and bootstrap.storeUsers=false" }}{{ end }}
+{{- if and (hasPrefix "http://" $v.crawls.endpoint) (not $v.crawls.allowHttp) }}{{ fail "crawls.endpoint is http:// and crawls.allowHttp is off: use https://, or allow it" }}{{ end }}
 {{- if hasPrefix "http://" $v.store.endpoint }}{{ if not $v.store.allowHttp }}{{ fail "store.endpoint is http:// and store.allowHttp is off: use https://, or allow it" }}{{ end }}{{ end }}
 {{- if ge (add (int $v.defaults.preStopSeconds) 10) (int $v.defaults.terminationGracePeriodSeconds) }}{{ fail "defaults.terminationGracePeriodSeconds must be more than ten seconds above defaults.preStopSeconds" }}{{ end }}
 {{- include "suti.checkCluster" . }}
@@ -24,6 +25,8 @@
 {{- include "suti.needSecret" (dict "root" . "value" "auth.existingSecret" "secret" $v.auth.existingSecret "keys" (list "tokens")) }}
 {{- if eq $v.tls.mode "secret" }}{{ include "suti.needSecret" (dict "root" . "value" "tls.secretName" "secret" $v.tls.secretName "keys" (concat (list "tls.crt" "tls.key") (ternary (list "ca.crt") list $v.tls.mutual))) }}{{ end }}
 {{- include "suti.needSecret" (dict "root" . "value" "nats.caSecret" "secret" $v.nats.caSecret "keys" (list "ca.crt")) }}
+{{- include "suti.needSecret" (dict "root" . "value" "store.caSecret" "secret" $v.store.caSecret "keys" (list "ca.crt")) }}
+{{- include "suti.needSecret" (dict "root" . "value" "crawls.existingSecret" "secret" $v.crawls.existingSecret "keys" (list "access-key" "secret-key")) }}
 {{- $natsKeys := ternary (list "user" "password") (append $services "bootstrap") (eq $v.nats.users "shared") }}
 {{- if ne $v.nats.users "none" }}{{ include "suti.needSecret" (dict "root" . "value" "nats.existingSecret" "secret" $v.nats.existingSecret "keys" $natsKeys) }}{{ end }}
 {{- $storeKeys := list "access-key" "secret-key" }}

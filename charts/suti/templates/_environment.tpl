@@ -18,9 +18,26 @@
 {{- if include "suti.store.plain" .root }}
 - {name: {{ .prefix }}_STORE_ALLOW_HTTP, value: "true"}
 {{- end }}
+{{- include "suti.storeCaEnv" . }}
 {{- if ne .root.Values.store.users "ambient" }}
 {{- include "suti.secretEnv" (dict "env" (printf "%s_STORE_ACCESS_KEY" .prefix) "secret" $secret "key" (printf "%saccess-key" $keys)) }}
 {{- include "suti.secretEnv" (dict "env" (printf "%s_STORE_SECRET_KEY" .prefix) "secret" $secret "key" (printf "%ssecret-key" $keys)) }}
+{{- end }}
+{{- end }}
+
+{{- /* The store's own authority, beside the public ones. */}}
+{{- define "suti.storeCaEnv" -}}
+{{- if .root.Values.store.caSecret }}
+- {name: SSL_CERT_FILE, value: /etc/suti/store/ca.crt}
+- {name: SSL_CERT_DIR, value: /etc/ssl/certs}
+{{- end }}
+{{- end }}
+
+{{- /* Crawls in buckets that are not the store's. */}}
+{{- define "suti.crawlEnv" -}}
+{{- with .root.Values.crawls.existingSecret }}
+{{- include "suti.secretEnv" (dict "env" (printf "%s_CRAWL_ACCESS_KEY" $.prefix) "secret" . "key" "access-key") }}
+{{- include "suti.secretEnv" (dict "env" (printf "%s_CRAWL_SECRET_KEY" $.prefix) "secret" . "key" "secret-key") }}
 {{- end }}
 {{- end }}
 
@@ -58,7 +75,14 @@
 {{- $_ := set $told "TLS_CERTIFICATE" "/etc/suti/tls/tls.crt" }}{{ $_ := set $told "TLS_KEY" "/etc/suti/tls/tls.key" }}
 {{- if $v.tls.mutual }}{{ $_ := set $told "TLS_CLIENT_CA" "/etc/suti/tls/ca.crt" }}{{ end }}
 {{- end }}
+{{- if $v.models.downloads }}{{ $_ := set $told "MODEL_DOWNLOADS" "true" }}{{ end }}
 {{- with .fact.stages }}{{ $_ := set $told "STAGES" . }}{{ end }}
+{{- if eq .name "pipeline" }}{{ with $v.crawls.roots }}{{ $_ := set $told "CRAWL_ROOTS" (join "," .) }}{{ end }}{{ end }}
+{{- if eq .name "clustering" }}
+{{- with $v.crawls.endpoint }}{{ $_ := set $told "CRAWL_ENDPOINT" . }}{{ end }}
+{{- with $v.crawls.region }}{{ $_ := set $told "CRAWL_REGION" . }}{{ end }}
+{{- if $v.crawls.allowHttp }}{{ $_ := set $told "CRAWL_ALLOW_HTTP" "true" }}{{ end }}
+{{- end }}
 {{- if eq .fact.image "models" }}{{ $_ := set $told "DEVICE" .accelerator.device }}{{ end }}
 {{- if .fact.launches }}{{ $_ := set $told "JOBS_BACKEND" "kubernetes" }}{{ $_ := set $told "JOB_TEMPLATE" "/etc/suti/jobs/template.json" }}{{ $_ := set $told "DEVICE" .jobAccelerator.device }}{{ end }}
 {{- range $name, $value := .values.settings }}{{ $_ := set $told $name (toString $value) }}{{ end }}
@@ -67,6 +91,7 @@
 {{- end }}
 {{- include "suti.storeEnv" (dict "root" .root "prefix" $p "user" .name) }}
 {{- include "suti.natsEnv" (dict "root" .root "prefix" $p "user" .name) }}
+{{- if eq .name "clustering" }}{{ include "suti.crawlEnv" (dict "root" .root "prefix" $p) }}{{ end }}
 {{- if $v.auth.enabled }}
 {{- include "suti.secretEnv" (dict "env" (printf "%s_TOKENS" $p) "secret" (include "suti.tokens.secret" .root) "key" "tokens") }}
 {{- end }}

@@ -39,6 +39,7 @@
 {{- include "suti.secretEnv" (dict "env" (printf "%s_STORE_ACCESS_KEY" .fact.prefix) "secret" $secret "key" (printf "%saccess-key" $keys)) }}
 {{- include "suti.secretEnv" (dict "env" (printf "%s_STORE_SECRET_KEY" .fact.prefix) "secret" $secret "key" (printf "%ssecret-key" $keys)) }}
 {{- end }}
+{{- include "suti.storeCaEnv" . }}
 {{- with .jobs.env }}
 {{ toYaml . }}
 {{- end }}
@@ -48,6 +49,9 @@
 {{- with .root.Values.models.volume }}
 - {{- mergeOverwrite (dict "name" "models") . | toYaml | nindent 2 }}
 {{- end }}
+{{- with .root.Values.store.caSecret }}
+- {name: store-ca, secret: {secretName: {{ . }}}}
+{{- end }}
 {{- with .jobs.volumes }}
 {{ toYaml . }}
 {{- end }}
@@ -56,6 +60,9 @@
 {{- define "suti.jobVolumeMounts" -}}
 {{- if .root.Values.models.volume }}
 - {name: models, mountPath: /models, readOnly: true}
+{{- end }}
+{{- if .root.Values.store.caSecret }}
+- {name: store-ca, mountPath: /etc/suti/store, readOnly: true}
 {{- end }}
 {{- with .jobs.volumeMounts }}
 {{ toYaml . }}

@@ -13,6 +13,7 @@ ports:
 - {apiGroups: [""], resources: [pods], verbs: [delete, get, list, watch]}
 - {apiGroups: [""], resources: [pods/log], verbs: [get]}
 - {apiGroups: [""], resources: [events], verbs: [list]}
+- {apiGroups: [""], resources: [services], verbs: [create, patch]}
 - {apiGroups: [apps], resources: [deployments], resourceNames: [{{ include "suti.name" . }}], verbs: [get]}
 {{- end }}
 

@@ -94,6 +94,9 @@ volumeMounts: {{- include "suti.volumeMounts" . | nindent 2 }}
 {{- with .root.Values.nats.caSecret }}
 - {name: nats-ca, secret: {secretName: {{ . }}}}
 {{- end }}
+{{- with .root.Values.store.caSecret }}
+- {name: store-ca, secret: {secretName: {{ . }}}}
+{{- end }}
 {{- if .fact.launches }}
 - {name: job-template, configMap: {name: {{ include "suti.name" . }}-job-template}}
 {{- end }}
@@ -112,6 +115,9 @@ volumeMounts: {{- include "suti.volumeMounts" . | nindent 2 }}
 {{- end }}
 {{- if .root.Values.nats.caSecret }}
 - {name: nats-ca, mountPath: /etc/suti/nats, readOnly: true}
+{{- end }}
+{{- if .root.Values.store.caSecret }}
+- {name: store-ca, mountPath: /etc/suti/store, readOnly: true}
 {{- end }}
 {{- if .fact.launches }}
 - {name: job-template, mountPath: /etc/suti/jobs, readOnly: true}

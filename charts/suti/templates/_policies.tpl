@@ -23,6 +23,13 @@
 {{- else }}{{ include "suti.outside" (dict "peers" .root.Values.networkPolicy.nats "ports" (list .root.Values.nats.port)) }}{{ end }}
 {{- end }}
 
+{{- /* The hub that models come from, for pods that load models. */}}
+{{- define "suti.hubEgress" -}}
+{{- if .root.Values.models.downloads }}
+{{ include "suti.outside" (dict "peers" .root.Values.networkPolicy.hub "ports" (list 443)) }}
+{{- end }}
+{{- end }}
+
 {{- define "suti.collectorEgress" -}}
 {{- if .root.Values.telemetry.otlpEndpoint }}
 {{ include "suti.outside" (dict "peers" .root.Values.networkPolicy.collector "ports" (list .root.Values.telemetry.otlpPort)) }}
@@ -51,6 +58,7 @@ egress:
   {{- include "suti.natsEgress" . | nindent 2 }}
   {{- include "suti.storeEgress" . | nindent 2 }}
   {{- include "suti.collectorEgress" . | nindent 2 }}
+  {{- if eq .fact.image "models" }}{{ include "suti.hubEgress" . | nindent 2 }}{{ end }}
   {{- if .fact.launches }}{{ include "suti.outside" (dict "peers" $n.kubernetesApi "ports" $n.kubernetesApiPorts) | nindent 2 }}{{ end }}
   {{- if eq .name "captioning" }}{{ with $n.captioningEgress }}{{ toYaml . | nindent 2 }}{{ end }}{{ end }}
   {{- if eq .name "clustering" }}{{ with $n.clusteringEgress }}{{ toYaml . | nindent 2 }}{{ end }}{{ end }}
@@ -69,6 +77,7 @@ egress:
   {{- include "suti.dnsEgress" . | nindent 2 }}
   {{- include "suti.storeEgress" . | nindent 2 }}
   {{- include "suti.collectorEgress" . | nindent 2 }}
+  {{- include "suti.hubEgress" . | nindent 2 }}
   {{- if eq .name "apprentice" }}
   - to: [{podSelector: {matchLabels: {{ include "suti.selectorJson" (dict "root" .root "name" $job) }}}}]
   {{- end }}

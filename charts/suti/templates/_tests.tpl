@@ -1,4 +1,5 @@
-{{- /* The pods of `helm test`: a script of files/tests each, as the user `probe`. */}}
+{{- /* The pods of `helm test`: a script of files/tests each, as the user `probe`. Helm prints what they say and deletes
+       them, also those that fail: `helm uninstall` knows nothing of them. */}}
 {{- define "suti.testMetadata" -}}
 name: {{ include "suti.fullname" .root }}-test-{{ .test }}
 namespace: {{ .root.Release.Namespace }}
@@ -6,7 +7,7 @@ labels:
   {{- include "suti.labels" . | nindent 2 }}
   suti.dev/client: "true"
 annotations:
-  {{- toYaml (mergeOverwrite (dict "helm.sh/hook" "test" "helm.sh/hook-delete-policy" "before-hook-creation,hook-succeeded") .root.Values.commonAnnotations) | nindent 2 }}
+  {{- toYaml (mergeOverwrite (dict "helm.sh/hook" "test" "helm.sh/hook-delete-policy" "before-hook-creation,hook-succeeded,hook-failed" "helm.sh/hook-output-log-policy" "hook-succeeded,hook-failed") .root.Values.commonAnnotations) | nindent 2 }}
 {{- end }}
 
 {{- /* -P: scripts are not each other's modules; `nats` is the library. */}}
@@ -37,6 +38,9 @@ volumes:
   {{- with .root.Values.nats.caSecret }}
   - {name: nats-ca, secret: {secretName: {{ . }}}}
   {{- end }}
+  {{- with .root.Values.store.caSecret }}
+  - {name: store-ca, secret: {secretName: {{ . }}}}
+  {{- end }}
 {{- end }}
 
 {{- define "suti.testMounts" -}}
@@ -44,6 +48,9 @@ volumes:
 - {name: scripts, mountPath: /scripts, readOnly: true}
 {{- if ne .root.Values.tls.mode "plaintext" }}
 - {name: tls, mountPath: /etc/suti/tls, readOnly: true}
+{{- end }}
+{{- if .root.Values.store.caSecret }}
+- {name: store-ca, mountPath: /etc/suti/store, readOnly: true}
 {{- end }}
 {{- if .root.Values.nats.caSecret }}
 - {name: nats-ca, mountPath: /etc/suti/nats, readOnly: true}

@@ -88,6 +88,7 @@ STORE: Final[Mapping[str, StoreRights]] = {
         reads=(*_FOR_ALL, keys.MODELS),
     ),
     "probe": StoreRights(writes=("probe/",), reads=()),  # the chart's tests
+    "crawls": StoreRights(writes=(_CRAWLS,), reads=()),  # people who upload them
 }
 
 _API = "$JS.API"

@@ -17,6 +17,7 @@ from suti.infra.rights import STORE, store_policy
 from suti.infra.store import StoreRefused, StoreUnavailable
 
 _CALL_TIMEOUT_S = 10.0
+_OPTIONAL = {"probe", "crawls"}  # no services
 _PAIR = re.compile(r"(?P<user>[a-z]+)-(?P<half>access|secret)-key")
 
 
@@ -57,7 +58,7 @@ def read_key_pairs(folder: Path) -> Mapping[str, KeyPair]:
                 found.setdefault(match["user"], {})[match["half"]] = path.read_text().strip()
     except OSError as error:
         raise StoreKeysIncomplete(f"cannot read the keys in {folder} ({error.strerror}): mount the secret") from error
-    needed = set(STORE) - {"probe"} | set(found)
+    needed = set(STORE) - _OPTIONAL | set(found)
     for user in sorted(needed):
         if set(found.get(user, {})) != {"access", "secret"}:
             raise StoreKeysIncomplete(f"{folder} has no whole pair for {user}: add {user}-access-key and -secret-key")
