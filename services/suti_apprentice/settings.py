@@ -1,5 +1,8 @@
 """What the apprentice service is told, and what it tells its jobs."""
 
+from typing import Literal
+
+from pydantic import Field, PositiveInt
 from pydantic_settings import SettingsConfigDict
 
 from suti.stages.shard_jobs import ShardLauncherSettings
@@ -9,3 +12,9 @@ class ApprenticeSettings(ShardLauncherSettings):
     """Read once in `__main__` (and in the job), from the environment (`SUTI_APPRENTICE_...`)."""
 
     model_config = SettingsConfigDict(env_prefix="SUTI_APPRENTICE_", frozen=True, env_ignore_empty=True)
+
+    pods: PositiveInt = Field(default=1, description="Pods that train one apprentice together.")
+    processes: PositiveInt = Field(default=1, description="Processes of each pod, with a device each.")
+    sharing: Literal["ddp", "fsdp2"] = Field(
+        default="ddp", description="Several processes: ddp holds all weights in each, fsdp2 spreads them over all."
+    )

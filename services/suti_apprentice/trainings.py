@@ -21,10 +21,10 @@ from suti.infra.store import ObjectMissing, Store
 from suti.stages.apprentice_steps import resumable_step
 from suti.stages.checkpoints import Checkpoints
 from suti.stages.facts import FactsReader
-from suti.stages.launched_work import job_name
 from suti.stages.run_spec import load_run_spec
 from suti.stages.shard_work import run_is_over
 from suti.stages.shards import survey
+from suti.stages.wave_jobs import wave_name
 from suti_apprentice import convert
 
 _OPERATION = f"{PREFIX}training-"
@@ -89,14 +89,14 @@ class Trainings:
         await asyncio.to_thread(load_run_spec, self._store, run_id)
         if not await asyncio.to_thread(Ledger(self._store, run_id).is_committed, Stage.APPRENTICE, 0):
             await asyncio.to_thread(self._store.put, keys.stopped_shard(run_id, Stage.APPRENTICE, 0), b"{}")
-            await self._jobs.cancel(job_name(Stage.APPRENTICE, run_id, 0))
+            await self._jobs.cancel(wave_name(Stage.APPRENTICE, run_id, (0,)))
         return await self.status(run_id)
 
     async def status(self, run_id: str) -> Training:
         """The training as it stands. Raises ObjectMissing for an unknown run."""
         spec = await asyncio.to_thread(load_run_spec, self._store, run_id)
         state, message = await asyncio.to_thread(self._settled, run_id)
-        steps, name = spec.apprentice.steps, job_name(Stage.APPRENTICE, run_id, 0)
+        steps, name = spec.apprentice.steps, wave_name(Stage.APPRENTICE, run_id, (0,))
         if state is State.SUCCEEDED:
             return Training(run_id, state, steps, steps, at_s=time.monotonic())
         job, said = await self._jobs.status(name), (await self._jobs.progress(name)).get(0)

@@ -1,10 +1,14 @@
 """What the service is made of. It launches jobs and loads no model itself."""
 
+from dataclasses import replace
+
 from suti.api.apprentice.v1 import apprentice_pb2, apprentice_pb2_grpc
 from suti.core.records import Stage
 from suti.infra.bus.connection import Bus
+from suti.infra.jobs.port import GangSize
 from suti.infra.service import Service
 from suti.stages.launched_work import LaunchedWork
+from suti.stages.waves import Gathering, Waves
 from suti_apprentice.servicer import ApprenticeServicer
 from suti_apprentice.settings import ApprenticeSettings
 from suti_apprentice.trainings import Trainings
@@ -15,6 +19,8 @@ def wire(settings: ApprenticeSettings, bus: Bus) -> Service:
     """The parts as the settings want them. Raises BadConfiguration."""
     store = settings.open_store()
     jobs, plan = settings.open_jobs(store, launcher="suti-apprentice"), settings.job_plan("suti_apprentice.job")
+    if settings.pods * settings.processes > 1:
+        plan = replace(plan, gang=GangSize(settings.pods, settings.processes))
     trainings = Trainings(store, bus, jobs)
     server = settings.make_server()
     server.add(
@@ -23,8 +29,9 @@ def wire(settings: ApprenticeSettings, bus: Bus) -> Service:
         apprentice_pb2.DESCRIPTOR.services_by_name["ApprenticeService"].full_name,
     )
     server.add_operations(trainings)
-    handle = TrainingWork(store, LaunchedWork(bus, store, jobs, plan)).handle
+    waves = Waves(bus, store, jobs, plan, stage=Stage.APPRENTICE, gathering=Gathering(wait_s=0.0, most=1))
+    handle = TrainingWork(store, LaunchedWork(bus, store, waves)).handle
     worker = settings.make_worker(
         bus, store, stage=Stage.APPRENTICE, handle=handle, concurrency=settings.concurrency, outlives_worker=True
     )
-    return Service(server, workers=[worker], prepare=jobs.recover, close=jobs.close)
+    return Service(server, workers=[worker], tasks=[waves.keep_tidy], prepare=jobs.recover, close=jobs.close)

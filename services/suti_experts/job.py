@@ -2,6 +2,7 @@
 
 import os
 
+from suti.core.records import Stage
 from suti.infra.jobs.entry import JobContext, run_job
 from suti.stages import experts
 from suti.stages.shard_jobs import run_shard_job
@@ -18,7 +19,7 @@ def main(job: JobContext) -> None:
     if operation_id := os.environ.get(OPERATION_ID):
         tune(job, settings, store, operation_id)
     else:
-        run_shard_job(job, settings, store, experts.run_shard)
+        run_shard_job(job, settings, store, Stage.EXPERTS, experts.run_shard)
 
 
 if __name__ == "__main__":

@@ -22,10 +22,10 @@ from suti.infra.requests import RequestLedger, body_sha256
 from suti.infra.rpc.operations import PREFIX
 from suti.infra.store import Store
 from suti.ml.experts.recipe import ExpertRecipe
-from suti.stages.launched_work import JobPlan
 from suti.stages.loose_recipes import loose_recipe
 from suti.stages.model_catalogue import ModelCatalogue
 from suti.stages.presets import PresetName, merged
+from suti.stages.wave_jobs import JobPlan
 
 OPERATION_ID = "SUTI_OPERATION_ID"  # in a job's environment
 REQUEST, RESULT = "request.bin", "result.bin"

@@ -6,6 +6,7 @@ from suti.infra.bus.connection import Bus
 from suti.infra.service import Service
 from suti.stages.launched_work import LaunchedWork
 from suti.stages.model_catalogue import ModelCatalogue
+from suti.stages.waves import Waves
 from suti_experts.servicer import ExpertsServicer
 from suti_experts.settings import ExpertsSettings
 from suti_experts.tunings import Tunings
@@ -24,8 +25,11 @@ def wire(settings: ExpertsSettings, bus: Bus) -> Service:
         experts_pb2.DESCRIPTOR.services_by_name["ExpertsService"].full_name,
     )
     server.add_operations(tunings)
-    handle = LaunchedWork(bus, store, jobs, plan).handle
+    waves = Waves(bus, store, jobs, plan, stage=Stage.EXPERTS, gathering=settings.gathering())
+    handle = LaunchedWork(bus, store, waves).handle
     worker = settings.make_worker(
         bus, store, stage=Stage.EXPERTS, handle=handle, concurrency=settings.concurrency, outlives_worker=True
     )
-    return Service(server, workers=[worker], tasks=[tunings.keep_going], prepare=jobs.recover, close=jobs.close)
+    return Service(
+        server, workers=[worker], tasks=[tunings.keep_going, waves.keep_tidy], prepare=jobs.recover, close=jobs.close
+    )

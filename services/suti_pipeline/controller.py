@@ -2,15 +2,19 @@
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from itertools import batched
 
 from suti.core import keys
 from suti.core.errors import SutiError
 from suti.infra.bus.connection import Bus, Event
 from suti.infra.bus.tickets import ShardTicket
 from suti.infra.dead_letters import DeadLetters
+from suti.infra.jobs.ranges import ranges_from
 from suti.infra.store import Store
 from suti.infra.telemetry.context import working_on
 from suti.stages.facts import DeadShard, FactsReader
@@ -18,10 +22,21 @@ from suti.stages.outcome import end_run, run_is_ended
 from suti.stages.run_spec import RunSpec, load_run_spec
 from suti.stages.shards import Ending, Wanted, next_tickets
 
+_FEW = 8  # tickets that are sent without asking first which ones are there
+_AT_ONCE = 64  # tickets on their way to the server
 _SETTLE_S = 0.05  # announcements come in bursts; one look serves them all
 _WAITING_S = 30.0  # launchers say again every few seconds what their jobs wait for
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """What some shards of a job wait for, as its launcher said last."""
+
+    at: float  # monotonic
+    why: str
+    shards: tuple[int, ...]
 
 
 class Controller:
@@ -39,13 +54,18 @@ class Controller:
         self._issued: dict[ShardTicket, float] = {}
         self._rung = asyncio.Event()
         self.progress: dict[tuple[str, str, int], float] = {}  # open work, by announcements alone
-        self._waiting: dict[tuple[str, str, int], tuple[float, str]] = {}  # what shards' jobs wait for, and since when
+        self._waiting: dict[tuple[str, str, str], _Waiting] = {}  # by run, stage and job
 
     @property
     def waiting(self) -> Mapping[tuple[str, str, int], str]:
         """What the jobs of shards wait for, as their launchers said not long ago."""
-        now = time.monotonic()
-        return {key: why for key, (at, why) in self._waiting.items() if why and now - at < _WAITING_S}
+        since = time.monotonic() - _WAITING_S
+        return {
+            (run_id, stage, shard): told.why
+            for (run_id, stage, _), told in list(self._waiting.items())
+            if told.why and told.at > since
+            for shard in told.shards
+        }
 
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop` is set. What cannot be done now (store or bus away) is tried again at the next look."""
@@ -88,17 +108,22 @@ class Controller:
         if isinstance(answer, Ending):
             await self._end(spec, answer)
             return
-        for wanted in answer:
-            await self._issue(spec.run_id, wanted)
+        await self._issue(spec.run_id, answer)
 
-    async def _issue(self, run_id: str, wanted: Wanted) -> None:
-        ticket = ShardTicket(run_id=run_id, stage=wanted.stage.value, shard=wanted.shard)
+    async def _issue(self, run_id: str, wanted: Sequence[Wanted]) -> None:
+        """Every wanted ticket is in the queue. Those that should be there already are looked for, not sent again."""
         now = time.monotonic()
-        if now - self._issued.get(ticket, -self._reissue_s) < self._reissue_s:
-            return
-        if await self._bus.issue(ticket):
-            _log.info("ticket for %s shard %d", ticket.stage, ticket.shard)
-        self._issued[ticket] = now
+        tickets = [ShardTicket(run_id=run_id, stage=one.stage.value, shard=one.shard) for one in wanted]
+        due = [ticket for ticket in tickets if now - self._issued.get(ticket, -math.inf) >= self._reissue_s]
+        if len(due) > _FEW or any(ticket in self._issued for ticket in due):
+            standing = await self._bus.tickets(run_id)
+            self._issued.update(dict.fromkeys(standing.intersection(due), now))
+            due = [ticket for ticket in due if ticket not in standing]
+        for together in batched(due, _AT_ONCE):
+            for ticket, fresh in zip(together, await asyncio.gather(*map(self._bus.issue, together)), strict=True):
+                if fresh:
+                    _log.info("ticket for %s shard %d", ticket.stage, ticket.shard)
+                self._issued[ticket] = now
 
     async def _end(self, spec: RunSpec, ending: Ending) -> None:
         outcome = await asyncio.to_thread(end_run, self._store, spec, ending)
@@ -163,11 +188,14 @@ class Controller:
         if event.name not in ("progress", "waiting"):
             self._rung.set()
         try:
-            key = (str(event.fields["run_id"]), str(event.fields["stage"]), int(event.fields["shard"]))
-            if event.name == "waiting" and key[0] in self._specs:
-                self._waiting[key] = (time.monotonic(), str(event.fields["why"]))
+            run_id, stage = str(event.fields["run_id"]), str(event.fields["stage"])
+            if event.name == "waiting" and run_id in self._specs:
+                shards = ranges_from(str(event.fields["shards"]))
+                told = _Waiting(time.monotonic(), str(event.fields["why"]), shards)
+                self._waiting[run_id, stage, str(event.fields["job"])] = told
             if event.name != "progress":
                 return
+            key = (run_id, stage, int(event.fields["shard"]))
             done, total = float(event.fields["done"]), float(event.fields["total"])
         except (KeyError, TypeError, ValueError, OverflowError):
             return

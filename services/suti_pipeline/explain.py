@@ -22,7 +22,8 @@ SERVICE: Mapping[Stage, str] = {
     Stage.FILTERING: "filtering",
     Stage.APPRENTICE: "apprentice",
 }
-# Stages whose shards are jobs; the last job waits for a slot when tickets are held but nothing is done yet.
+# Stages whose workers launch jobs: each holds many tickets, and asks for more all the while.
+_LAUNCHED = frozenset({Stage.EXPERTS, Stage.APPRENTICE})
 _HOLDS_UP = (pb.WAIT_REASON_NO_WORKER, pb.WAIT_REASON_DEAD_LETTERS, pb.WAIT_REASON_QUEUE, pb.WAIT_REASON_AT_WORK)
 
 
@@ -69,7 +70,7 @@ def _stage(
         waits_for=reason,
         message=message,
         tickets_queued=queue.waiting + queue.working,
-        workers=queue.idle + queue.working,
+        workers=_workers(stage.stage, queue),
         open_shards=sorted(stage.survey.expected - stage.survey.done - stage.survey.dead)[:_MOST],
         dead_letter_ids=own[:_MOST],
     )
@@ -110,10 +111,17 @@ def _open(stage: StageView, queue: QueueState, done: str) -> "tuple[pb.WaitReaso
     return pb.WAIT_REASON_QUEUE, f"{queue.waiting} tickets are about to be taken by suti_{service}; {done}"
 
 
+def _workers(stage: Stage, queue: QueueState) -> int:
+    """As far as the broker knows: it sees those that ask for a ticket, and tickets in work."""
+    if stage in _LAUNCHED:
+        return max(queue.idle, min(queue.working, 1))
+    return queue.idle + queue.working
+
+
 def _jobs_wait(words: Sequence[str]) -> str:
-    """What jobs wait for, the commonest first; empty if none does."""
+    """What shards whose job is there wait for, the commonest first; empty if none does."""
     told = Counter(filter(None, words))
-    return "".join(f"; {count} of its jobs: {why}" for why, count in told.most_common(_MOST_WAITS))
+    return "".join(f"; {count} of its shards: {why}" for why, count in told.most_common(_MOST_WAITS))
 
 
 def _headline(view: RunView, stages: Sequence[pb.StageExplanation]) -> str:

@@ -16,7 +16,8 @@ from suti.core.records import DropRow, LossRow, Stage
 from suti.core.seeds import derive_seed
 from suti.infra.ledger import Commit, Draft, Ledger
 from suti.infra.tables import to_parquet
-from suti.ml.apprentice.training import Trainer
+from suti.ml.apprentice.gang import Gang, PeerLost, whole
+from suti.ml.apprentice.training import ALONE, Trainer
 from suti.ml.diffusion.schedule import NoiseSchedule
 from suti.ml.subject.files import SubjectModel, load_subject_model, save_subject_model
 from suti.stages.apprentice_examples import KeptExamples, build_example_set, read_examples
@@ -64,6 +65,7 @@ def run_shard(
     progress: Progress = silent,
     fence: str | None = None,
     stopping: Stopping = never,
+    gang: Gang = ALONE,
 ) -> Commit:
     """Train the run's one apprentice on every kept example and keep the average of its weights as the model.
 
@@ -75,10 +77,13 @@ def run_shard(
     `drops.parquet` (DropRow: examples that a tombstone covers). Counts: items_in are kept examples, items_out the one
     model; `steps` and `clusters_in` beside them.
 
+    Every process of a `gang` calls this; the first one alone writes and tells, and all get its commit.
+
     Raises:
         NoExamples: nothing was kept.
         NoWarmStart: the recipe wants one and the run names none.
-        Preempted: `stopping` said so.
+        Preempted: `stopping` said so, in this process or another of the gang.
+        PeerLost: another process of the gang is gone.
         TrainingDiverged: a loss or its gradient is not finite; the same run would end there again.
     """
     if shard != 0:
@@ -93,7 +98,12 @@ def run_shard(
         keys.scratch(ledger.run_id, Stage.APPRENTICE, shard, ""),
         training=f"{examples.digest()[:16]}-{start.sha256[:16]}",
     )
-    trained = _train(ledger, spec, models, examples, marks, progress=progress, stopping=stopping)
+    if not gang.first:
+        progress = silent
+    trained = _train(ledger, spec, models, examples, marks, progress=progress, stopping=stopping, gang=gang)
+    if not gang.first:
+        gang.meet()
+        return ledger.get(Stage.APPRENTICE, shard)
     final_loss = mean_of_last_tenth(trained.losses)
     data_set = dataset_digest(judged_candidates(ledger.store, spec))
     card = _card(spec, start, examples, final_loss=final_loss, data_set=data_set)
@@ -118,6 +128,7 @@ def run_shard(
     }
     commit = draft.commit(counts=counts, seconds=time.monotonic() - started, details=details)
     marks.clear()
+    gang.meet()
     return commit
 
 
@@ -154,12 +165,10 @@ def _train(
     *,
     progress: Progress,
     stopping: Stopping,
+    gang: Gang,
 ) -> _Trained:
     recipe = spec.apprentice
-    with torch.random.fork_rng(devices=[]):
-        # A plain base gets new attention, whose first weights are random numbers as well.
-        torch.manual_seed(derive_seed(spec.seed, Stage.APPRENTICE, "attention"))
-        model = load_subject_model(models.folders.folder(starting_model(spec)), device=models.device)
+    model = _begin(spec, models, gang)
     model.network.requires_grad_(requires_grad=True)
     trainer = Trainer(
         model.network,
@@ -167,19 +176,35 @@ def _train(
         build_example_set(ledger.store, spec, model.base, examples),
         recipe=recipe,
         seed=derive_seed(spec.seed, Stage.APPRENTICE, "training"),
+        gang=gang,
     )
     losses = marks.restore(trainer)
+    if gang.sum(trainer.step)[0] != trainer.step * gang.size:
+        raise PeerLost("the processes found different checkpoints, one being written just then: they look again")
     while trainer.step < recipe.steps:
-        if stopping():
+        if gang.sum(float(stopping()))[0] > 0:
             marks.put(trainer, losses)
+            gang.meet()
             raise Preempted("the apprentice's training")
         losses.append(trainer.advance())
         recent = losses[-_RECENT_STEPS:]
         progress(trainer.step, recipe.steps, f"loss {sum(recent) / len(recent):.5f}")
         if trainer.step % recipe.checkpoint_steps == 0 and trainer.step < recipe.steps:
             marks.put(trainer, losses)
-    trainer.average.copy_to(model.network)
+    averaged = {name: whole(value) for name, value in trainer.average.weights.items()}
+    if gang.size > 1 and gang.first:
+        model = _begin(spec, models, gang)  # whole, where the trained one may be spread over all
+    for name, parameter in model.network.named_parameters() if gang.first else ():
+        parameter.data.copy_(averaged[name])
     return _Trained(model, losses)
+
+
+def _begin(spec: RunSpec, models: ApprenticeModels, gang: Gang) -> SubjectModel:
+    with torch.random.fork_rng(devices=[]):
+        # A plain base gets new attention, whose first weights are random numbers as well.
+        torch.manual_seed(derive_seed(spec.seed, Stage.APPRENTICE, "attention"))
+        device = models.device if gang.size == 1 else gang.device
+        return load_subject_model(models.folders.folder(starting_model(spec)), device=device)
 
 
 def _write_model(draft: Draft, model: SubjectModel) -> None:

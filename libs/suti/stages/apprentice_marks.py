@@ -22,7 +22,11 @@ class TrainingMarks:
         self._folder = f"{prefix}{training}/"
 
     def put(self, trainer: Trainer, losses: list[float]) -> None:
-        """The training goes on from here, whatever happens."""
+        """The training goes on from here, whatever happens. All processes of a gang call it together."""
+        if not trainer.gang.first:
+            if trainer.gang.sharing == "fsdp2":
+                take_checkpoint(trainer)  # the first one's needs what this one holds
+            return
         before = [info.key for info in self._store.list(self._prefix)]
         at = self._key(trainer.step)
         rows = [LossRow("", step, loss) for step, loss in enumerate(losses, start=1)]

@@ -8,13 +8,15 @@ from pydantic import Field
 from ulid import ULID
 
 from suti.core.errors import BadConfiguration
+from suti.core.records import Stage
 from suti.infra.jobs import environment as names
 from suti.infra.jobs.entry import JobContext
 from suti.infra.jobs.settings import LauncherSettings
 from suti.infra.ledger import Ledger
 from suti.infra.store import Store
-from suti.stages.launched_work import RUN_ID, SHARD, JobPlan
 from suti.stages.run_spec import load_run_spec
+from suti.stages.wave_jobs import RUN_ID, JobPlan
+from suti.stages.waves import Gathering
 
 
 class NothingToDo(BadConfiguration):
@@ -49,20 +51,30 @@ class ShardLauncherSettings(LauncherSettings):
             environment={name: value for name, value in told.items() if value},
             attempts=self.job_attempts,
             deadline_s=self.job_deadline_s,
+            at_a_time=self.job_parallelism or (self.slots if self.jobs_backend == "local" else None),
         )
+
+    def gathering(self) -> Gathering:
+        """How shards come together in jobs."""
+        return Gathering(wait_s=self.wave_wait_s, most=self.wave_shards)
 
 
 def run_shard_job(
-    job: JobContext, settings: ShardLauncherSettings, store: Store, run_shard: Callable[..., Any]
+    job: JobContext, settings: ShardLauncherSettings, store: Store, stage: Stage, run_shard: Callable[..., Any]
 ) -> None:
-    """Does the shard that the environment names, by a stage's `run_shard`. Raises NothingToDo, and what that raises."""
+    """Does the shard that is the job's index, by its stage's `run_shard`, unless it was done before.
+
+    Raises NothingToDo, and what `run_shard` raises.
+    """
     from suti.stages.model_cache import ModelCache  # noqa: PLC0415 - launchers have no library of pictures or models
 
-    run_id, shard = os.environ.get(RUN_ID), os.environ.get(SHARD, "0")
+    run_id = os.environ.get(RUN_ID)
     if not run_id:
         raise NothingToDo(f"{RUN_ID} is not set: start this job through its service")
     fence = str(ULID())  # begins with the time at which the work began: what stages took is told by it
+    ledger = Ledger(store, run_id)
+    if ledger.is_committed(stage, job.index):  # launched twice, or killed right after its commit
+        return
     spec = load_run_spec(store, run_id)
     models = ModelCache(settings.models_path, rules=settings.model_rules(), device=settings.device).of(spec)
-    ledger = Ledger(store, run_id)
-    run_shard(ledger, spec, models, int(shard), progress=job.progress, stopping=job.stopping, fence=fence)
+    run_shard(ledger, spec, models, job.index, progress=job.progress, stopping=job.stopping, fence=fence)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 
 from opentelemetry import trace
@@ -77,11 +77,12 @@ async def guarded(
     bus: Bus,
     store: Store,
     work: Callable[[RunSpec, Ledger], Awaitable[Commit]],
+    watch: bool = True,
 ) -> None:
     """Lets `work` do a ticket's shard, unless it is done or its run is over; afterwards tells that it is committed.
 
-    A run that is cancelled meanwhile asks the work to stop (`lease.stopping()`) within about a second; whatever the
-    work then raises, the ticket is done with.
+    A run that is cancelled meanwhile asks the work to stop (`lease.stopping()`) within about a second, unless the work
+    itself is on the `watch` for that; whatever the work then raises, the ticket is done with.
     """
     ledger = Ledger(store, ticket.run_id)
     if await asyncio.to_thread(ledger.is_committed, ticket.stage, ticket.shard):
@@ -95,7 +96,7 @@ async def guarded(
         _log.warning("a ticket of run %s, of which there is nothing: it was deleted", ticket.run_id)
         return
     with _tracer.start_as_current_span(f"{ticket.stage} shard", attributes={"suti.fence": lease.fence}):
-        async with _watched(store, ticket, lease):
+        async with _watched(store, ticket, lease) if watch else nullcontext():
             try:
                 commit = await work(spec, ledger)
             except Exception:

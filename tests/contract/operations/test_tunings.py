@@ -11,8 +11,8 @@ from suti.core import keys
 from suti.infra.jobs.local import LocalJobs
 from suti.infra.operations import OperationRecords
 from suti.infra.store import Store
-from suti.stages.launched_work import JobPlan
 from suti.stages.model_catalogue import ModelCatalogue
+from suti.stages.wave_jobs import JobPlan
 from suti_experts.tunings import Tunings
 from tests.waiting import becomes
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from suti.api.pipeline.v1 import pipeline_pb2 as pb
-from suti.api.types.v1.types_pb2 import STAGE_EXPERTS
+from suti.api.types.v1.types_pb2 import STAGE_CAPTIONING, STAGE_EXPERTS
 from suti.core.records import Stage
 from suti.infra.bus.connection import QueueState
 from suti.stages.run_spec import RunSpec
@@ -41,11 +41,20 @@ def test_the_commonest_reason_of_waiting_jobs_is_told_with_their_number() -> Non
 
     told = experts(explain(view(), queues, [], waiting=waiting))
 
-    assert told.endswith(f"; 2 of its jobs: {GPU}")
+    assert told.endswith(f"; 2 of its shards: {GPU}")
     assert "its own" not in told
+
+
+def test_a_launcher_that_holds_many_tickets_is_one_worker() -> None:
+    queues = {stage: QueueState(waiting=0, working=3, idle=1) for stage in (Stage.EXPERTS, Stage.CAPTIONING)}
+
+    workers = {stage.stage: stage.workers for stage in explain(view(), queues, []).stages}
+
+    assert workers[STAGE_EXPERTS] == 1
+    assert workers[STAGE_CAPTIONING] == 4
 
 
 def test_nothing_is_added_where_no_job_waits() -> None:
     queues = {Stage.EXPERTS: QueueState(waiting=0, working=3)}
 
-    assert "of its jobs" not in experts(explain(view(), queues, []))
+    assert "of its shards" not in experts(explain(view(), queues, []))

@@ -209,6 +209,15 @@ class Bus:
             return True
         raise AssertionError("unreachable")
 
+    async def tickets(self, run_id: str) -> set[ShardTicket]:
+        """The tickets of a run that are not done: waiting, or in work. Of very many, some may be missing."""
+        async with self._errors(f"look at the tickets of run {run_id}"):
+            try:
+                info = await self.jetstream.stream_info(WORK_STREAM, subjects_filter=f"suti.v1.*.shard.{run_id}.>")
+            except nats.js.errors.NotFoundError:  # the server came back with an empty disk
+                return set()
+        return {ticket for subject in info.state.subjects or {} if (ticket := ShardTicket.at(subject)) is not None}
+
     async def withdraw(self, run_id: str) -> None:
         """Nobody is given a ticket of that run any more, until new ones are issued. Those in work go on."""
         async with self._errors(f"withdraw the tickets of run {run_id}"):

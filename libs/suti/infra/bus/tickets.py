@@ -38,6 +38,15 @@ class ShardTicket:
         """Where the ticket is published: a subject of its own, so that the queue holds it at most once."""
         return f"suti.v1.{self.stage}.shard.{self.run_id}.{self.shard}"
 
+    @classmethod
+    def at(cls, subject: str) -> Self | None:
+        """The ticket that is published there; None if that is no ticket's subject."""
+        match subject.split("."):
+            case ["suti", "v1", stage, "shard", run_id, shard] if shard.isdecimal():
+                return cls(run_id=run_id, stage=stage, shard=int(shard))
+            case _:
+                return None
+
     def encode(self) -> bytes:
         """The message's body (`suti.api.pipeline.v1.ShardTicket`)."""
         return pipeline_pb2.ShardTicket(run_id=self.run_id, stage=self.stage, shard=self.shard).SerializeToString()

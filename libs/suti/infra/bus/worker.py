@@ -1,4 +1,4 @@
-"""Takes a stage's tickets, one at a time per place, and turns what became of them into ack, retry or dead letter."""
+"""Takes a stage's tickets, some at a time, and turns what became of them into ack, retry or dead letter."""
 
 import asyncio
 import logging
@@ -28,6 +28,8 @@ from suti.infra.telemetry.messaging import processing_ticket
 
 Handle = Callable[[ShardTicket, Lease], Awaitable[None]]
 
+_MOST_AT_ONCE = 256  # tickets that one question may bring
+_MORE_S = 0.05  # to hear that there are no more than those
 _FETCH_S = 1.0  # how long one question for work stays open; bounds how late a worker notices that it should stop
 _PAUSE_S = 0.5  # before asking again after the server did not answer
 _REFUSED_PAUSE_S = 2.0  # before asking again after a refusal, while it is open whether this worker can do anything
@@ -83,6 +85,10 @@ class Worker:
         self._outlives_worker = outlives_worker
         self._name = name or socket.gethostname()
         self._proven = False  # has done a ticket, so its configuration is right for some
+        self._refused = False  # just now, and never did any
+        self._at_work = set[asyncio.Task[None]]()
+        self._changed = asyncio.Event()  # a ticket is done with, or it is time to stop
+        self._bug: BaseException | None = None
         self._leases: dict[Lease, ShardTicket] = {}
 
     def in_work(self) -> dict[ShardTicket, Lease]:
@@ -95,48 +101,83 @@ class Worker:
         Draining: no new tickets; work in hand may finish; after half of `drain_s` it is asked to stop
         (`lease.stopping()`), at the end of it abandoned and its ticket put back.
         """
-        places = [asyncio.create_task(self._work(stop), name=f"{self.stage}-{n}") for n in range(self._concurrency)]
+        taking = asyncio.create_task(self._take_on(stop), name=f"{self.stage}-tickets")
         stopping = asyncio.create_task(stop.wait())
         try:
-            # A place ends early only by a bug; then the worker ends with its error.
-            await asyncio.wait([stopping, *places], return_when=asyncio.FIRST_COMPLETED)
+            # Taking ends early only by a bug; then the worker ends with its error.
+            await asyncio.wait([stopping, taking], return_when=asyncio.FIRST_COMPLETED)
+            self._changed.set()
             if stop.is_set():
-                await asyncio.wait(places, timeout=self._drain_s / 2)
+                await self._settle(taking, self._drain_s / 2)
                 for lease in self._leases:
                     lease.ask_to_stop()
-                await asyncio.wait(places, timeout=self._drain_s / 2)
+                await self._settle(taking, self._drain_s / 2)
         finally:
-            for task in (stopping, *places):
+            tasks = (stopping, taking, *self._at_work)
+            for task in tasks:
                 task.cancel()
-            ends = await asyncio.gather(*places, return_exceptions=True)
+            ends = [*await asyncio.gather(*tasks, return_exceptions=True), self._bug]
         for end in ends:
             if isinstance(end, Exception):
                 raise end
 
-    async def _work(self, stop: asyncio.Event) -> None:
+    async def _settle(self, taking: asyncio.Task[None], seconds: float) -> None:
+        await asyncio.wait([taking, *self._at_work], timeout=seconds)
+
+    async def _take_on(self, stop: asyncio.Event) -> None:
+        """Asks for tickets as long as there is a place for one, and has each worked on by a task of its own."""
         place: JetStreamContext.PullSubscription | None = None
         try:
-            while not stop.is_set():
+            while await self._has_place(stop):
                 try:
                     place = place or await self._bus.pull(self.stage, ack_wait_s=self._ack_wait_s)
-                    message = await _fetch(place)
+                    if (first := await _fetch(place)) is None:
+                        continue
+                    await self._begin(first, stop)
+                    for message in await _fetch_more(place, self._concurrency - len(self._at_work)):
+                        await self._begin(message, stop)
                 except (SutiError, nats.errors.Error, OSError) as error:
                     _log.warning("no work for %s just now: %s", self.stage, error or type(error).__name__)
                     if place is not None:
                         await _leave(place)
                         place = None
                     await _pause(stop, _PAUSE_S)
-                    continue
-                if message is None:
-                    continue
-                if stop.is_set():
-                    await self._put_back(message, Failures.read(message.headers))
-                    return
-                if await self._take(message) == "refused" and not self._proven:
-                    await _pause(stop, _REFUSED_PAUSE_S)
         finally:
             if place is not None:
                 await _leave(place)
+
+    async def _has_place(self, stop: asyncio.Event) -> bool:
+        """Waits until another ticket may be taken; False if none may be any more."""
+        while not stop.is_set():
+            if self._bug is not None:
+                raise self._bug
+            if self._refused:
+                self._refused = False
+                await _pause(stop, _REFUSED_PAUSE_S)
+            elif len(self._at_work) < self._concurrency:
+                return True
+            else:
+                self._changed.clear()
+                await self._changed.wait()
+        return False
+
+    async def _begin(self, message: Msg, stop: asyncio.Event) -> None:
+        if stop.is_set():
+            await self._put_back(message, Failures.read(message.headers))
+            return
+        task = asyncio.create_task(self._work(message), name=message.subject)
+        self._at_work.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._at_work.discard(task)
+        if not task.cancelled():
+            self._bug = self._bug or task.exception()
+        self._changed.set()
+
+    async def _work(self, message: Msg) -> None:
+        if await self._take(message) == "refused" and not self._proven:
+            self._refused = True
 
     async def _take(self, message: Msg) -> str:
         """Does what the message asks for, and answers for it. Returns the outcome, for the metrics."""
@@ -297,6 +338,15 @@ async def _fetch(place: JetStreamContext.PullSubscription) -> Msg | None:
         if loop.time() - asked < _FETCH_S / 2:  # that is how the library says that the consumer is gone
             raise BusUnavailable("the queue is gone: it is made anew") from error
         return None
+
+
+async def _fetch_more(place: JetStreamContext.PullSubscription, most: int) -> list[Msg]:
+    """What else is there just now, at most so many, without waiting for it."""
+    if most < 1:
+        return []
+    with suppress(TimeoutError):
+        return await place.fetch(min(most, _MOST_AT_ONCE), timeout=_MORE_S)
+    return []
 
 
 async def _leave(place: JetStreamContext.PullSubscription) -> None:

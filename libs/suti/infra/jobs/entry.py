@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -113,6 +114,7 @@ def run_job(main: Callable[[JobContext], None], *, service: str) -> NoReturn:
     )
     with telemetry:
         code = _attempt(main)
+    _leave_code(code)
     logging.shutdown()
     sys.exit(code)
 
@@ -157,6 +159,14 @@ def _failed(error: Exception) -> int:
         _log.error("the job crashed", exc_info=error)
     _leave_word(reason, str(error) or type(error).__name__)
     return code
+
+
+def _leave_code(code: int) -> None:
+    """In a gang: tells what torchrun does not hand on."""
+    folder, rank = os.environ.get(names.EXIT_FOLDER), os.environ.get(names.RANK)
+    if folder and rank:
+        with suppress(OSError):
+            (Path(folder) / rank).write_text(str(int(code)))
 
 
 def _leave_word(reason: str, message: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
-from suti.infra.jobs.port import IndexStatus, JobSpec, JobState, Progress
+from suti.infra.jobs.port import GangSize, IndexStatus, JobSpec, JobState, Progress
 
 
 class JobFolder:
@@ -38,6 +38,8 @@ class JobFolder:
         if fields is None:
             return None
         fields |= {"command": tuple(fields["command"]), "indexes": tuple(fields["indexes"])}
+        if fields.get("gang") is not None:
+            fields["gang"] = GangSize(**fields["gang"])
         return JobSpec(**fields)
 
     def state(self) -> tuple[JobState, str, float | None]:
@@ -114,9 +116,9 @@ class JobFolder:
             yield True
 
 
-def job_folders(folder: Path) -> Iterator[JobFolder]:
-    """All jobs there, by name."""
-    for path in sorted(folder.glob("*/spec.json")):
+def job_folders(folder: Path, *, prefix: str = "") -> Iterator[JobFolder]:
+    """The jobs there whose names begin so, by name."""
+    for path in sorted(folder.glob(f"{prefix}*/spec.json")):
         yield JobFolder(path.parent)
 
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from suti.infra.jobs.environment import TRACEPARENT, of_index
+from suti.infra.jobs.environment import TRACEPARENT, gang_command, of_index
 from suti.infra.jobs.folder import JobFolder, job_folders
 from suti.infra.jobs.port import IndexStatus, JobNameTaken, JobSpec, JobState, JobStatus, Progress
 from suti.infra.jobs.processes import Attempt
@@ -51,6 +51,11 @@ class LocalJobs:
         for job in found:
             await self._supervise(job)
         return [job.name for job in found]
+
+    async def standing(self, prefix: str) -> Mapping[str, tuple[int, ...]]:
+        """See `Jobs.standing`."""
+        specs = [job.spec() for job in job_folders(self._folder, prefix=prefix)]
+        return {spec.name: spec.indexes for spec in specs if spec is not None}
 
     async def status(self, name: str) -> JobStatus | None:
         """See `Jobs.status`."""
@@ -190,8 +195,9 @@ class LocalJobs:
         path = job.attempt_path(index, fresh=True)
         assert path is not None  # noqa: S101 - a fresh one always is
         attempt = Attempt(path)
+        gang = spec.gang
         await attempt.start(
-            spec.command,
+            gang_command(spec, pods=1, processes=gang.pods * gang.processes) if gang else spec.command,
             environment=of_index(
                 spec,
                 index,

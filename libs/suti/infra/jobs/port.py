@@ -43,12 +43,21 @@ class JobState(StrEnum):
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
+@dataclass(frozen=True, slots=True)
+class GangSize:
+    """Several processes that do one index together, started by torchrun; on one machine all of them are there."""
+
+    pods: int
+    processes: int  # of each pod, with a device each
+
+
 @dataclass(frozen=True)
 class JobSpec:
     """One job: the same command for each index.
 
     Raises:
-        InvalidArgument: a name that Kubernetes would not take, no index, or a number out of range.
+        InvalidArgument: a name that Kubernetes would not take, no index, a number out of range, or work that is none
+            for a gang: more than one index, a command that is no `python -m program`.
     """
 
     name: str  # deterministic, DNS-1123 label, at most 63 characters: the same work has the same name
@@ -59,6 +68,7 @@ class JobSpec:
     attempts_per_index: int = 3  # failed ones; being stopped (143) counts for nothing
     resources: Mapping[str, str] = field(default_factory=dict[str, str])  # Kubernetes quantities: {"cpu": "2"}
     deadline_s: float | None = None  # from the start (where jobs queue: once let in) to the end of all; then it failed
+    gang: GangSize | None = None
 
     def __post_init__(self) -> None:
         if not _DNS_1123.fullmatch(self.name):
@@ -69,6 +79,17 @@ class JobSpec:
             raise InvalidArgument("indexes", "must ascend from 0 or above, at least one: give each shard once")
         if self.parallelism < 1 or self.attempts_per_index < 1:
             raise InvalidArgument("parallelism, attempts_per_index", "must be at least 1")
+        if self.gang is not None:
+            _check_gang(self, self.gang)
+
+
+def _check_gang(spec: JobSpec, gang: GangSize) -> None:
+    if len(spec.indexes) != 1:
+        raise InvalidArgument("indexes", f"{len(spec.indexes)} of them: a gang works on one shard")
+    if len(spec.command) < 3 or spec.command[1] != "-m":
+        raise InvalidArgument("command", f"{spec.command!r} is no `python -m program`: torchrun starts such alone")
+    if gang.pods < 1 or gang.processes < 1:
+        raise InvalidArgument("pods, processes", "must be at least 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +130,10 @@ class Jobs(Protocol):
         Raises:
             JobNameTaken: the name belongs to a job with another command or other indexes.
         """
+        ...
+
+    async def standing(self, prefix: str) -> Mapping[str, tuple[int, ...]]:
+        """The jobs whose names begin so, ended ones too, and the indexes of each. A moment old, so one may be new."""
         ...
 
     async def status(self, name: str) -> JobStatus | None:

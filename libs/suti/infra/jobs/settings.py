@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from suti.core.errors import BadConfiguration
 from suti.infra.jobs.local import LocalJobs
@@ -31,11 +31,20 @@ class LauncherSettings(ServiceSettings):
     kubeconfig: Path | None = Field(default=None, description="Kubernetes from outside; unset: the service account.")
     jobs_folder: Path = Field(default=Path("/var/lib/suti/jobs"), description="Where local jobs keep their state.")
     slots: PositiveInt = Field(default=1, description="Local jobs at a time.")
-    concurrency: PositiveInt = Field(default=64, description="Tickets in hand at a time; each waits for its job.")
+    concurrency: PositiveInt = Field(
+        default=10_000, description="Tickets in hand at a time; each waits for its shard, which is an index of a job."
+    )
+    wave_wait_s: NonNegativeFloat = Field(
+        default=0.5, description="Shards that become ready within this time of the first one go into one job."
+    )
+    wave_shards: PositiveInt = Field(default=1_000, le=10_000, description="Most shards of one job.")
+    job_parallelism: PositiveInt | None = Field(
+        default=None, description="Most pods of one job at a time. Unset: as many as the cluster has room for."
+    )
     job_attempts: PositiveInt = Field(default=3, description="Attempts of a job before its ticket is tried again.")
     job_deadline_s: PositiveFloat | None = Field(
         default=None,
-        description="From start to end of a job with all its attempts; then it failed. Unset: as long as it takes.",
+        description="From start to end of a shard with all its attempts; then its job failed. Unset: as it takes.",
     )
     job_retry_s: PositiveFloat = Field(default=1.0, description="Local: before a second attempt; then longer.")
     job_grace_s: PositiveFloat = Field(default=10.0, description="Local: from SIGTERM to SIGKILL of a job.")

@@ -13,6 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from suti.core.errors import PermanentError
+from suti.ml.apprentice.gang import like, whole
 from suti.ml.apprentice.training import Trainer
 
 _FORMAT = 1
@@ -33,17 +34,17 @@ class Checkpoint:
 
 
 def take_checkpoint(trainer: Trainer) -> Checkpoint:
-    """Everything that `restore` needs, bit for bit."""
+    """Everything that `restore` needs, bit for bit. In a gang all processes take it together; any one's will do."""
     tensors: dict[str, Tensor] = {}
     names = [name for name, _ in trainer.network.named_parameters()]
     for name, parameter in trainer.network.named_parameters():
-        tensors[f"weight/{name}"] = parameter.detach().contiguous()
-        tensors[f"average/{name}"] = trainer.average.weights[name].contiguous()
+        tensors[f"weight/{name}"] = whole(parameter.detach()).contiguous()
+        tensors[f"average/{name}"] = whole(trainer.average.weights[name]).contiguous()
     scalars: dict[str, float] = {}
     for name, parameter in zip(names, trainer.network.parameters(), strict=True):
         for key, value in trainer.optimizer.state.get(parameter, {}).items():
             if isinstance(value, Tensor):
-                tensors[f"optimizer/{name}/{key}"] = value.contiguous()
+                tensors[f"optimizer/{name}/{key}"] = whole(value).contiguous()
             elif value is not None:
                 scalars[f"{name}/{key}"] = value
     header = {"format": _FORMAT, "step": trainer.step, "seed": trainer.seed, "scalars": scalars}
@@ -72,12 +73,12 @@ def restore(trainer: Trainer, data: bytes) -> None:
         raise CheckpointInvalid(f"the checkpoint is of another network (tensor {odd[0]!r}): use the base of its run")
     with torch.no_grad():
         for name, parameter in parameters.items():
-            parameter.copy_(tensors[f"weight/{name}"])
-            trainer.average.weights[name].copy_(tensors[f"average/{name}"])
+            parameter.copy_(like(tensors[f"weight/{name}"], parameter))
+            trainer.average.weights[name].copy_(like(tensors[f"average/{name}"], parameter))
     for name, parameter in parameters.items():
         state = {
             # Counters stay on the CPU, where a new optimizer keeps them; all else lies beside its weight.
-            key.rsplit("/", 1)[1]: value.to(parameter.device) if value.ndim else value
+            key.rsplit("/", 1)[1]: _held(value, parameter) if value.ndim else value
             for key, value in tensors.items()
             if key.startswith(f"optimizer/{name}/")
         }
@@ -87,6 +88,11 @@ def restore(trainer: Trainer, data: bytes) -> None:
         if state:
             trainer.optimizer.state[parameter] = state
     trainer.step = header["step"]
+
+
+def _held(value: Tensor, parameter: Tensor) -> Tensor:
+    """An optimizer's state of a weight: what has the weight's shape is spread as the weight is."""
+    return like(value, parameter) if value.shape == parameter.shape else value.to(parameter.device)
 
 
 def _tensors(data: bytes) -> dict[str, Tensor]:

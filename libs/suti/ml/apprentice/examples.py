@@ -52,6 +52,21 @@ class Batch:
     keep_N: Tensor  # 1.0: sees its demonstrations
     generator: torch.Generator  # for noise levels and noise, next; of the CPU, so that they are alike on every device
 
+    def part(self, first: int, end: int) -> tuple["Batch", slice]:
+        """The work of some subjects alone, and which targets these are. The generator stays that of all."""
+        subjects, demonstrations = self.demonstrations_SKCHW.shape[:2]
+        targets = len(self.targets_NCHW) // subjects
+        rows = slice(first * targets, end * targets)
+        part = replace(
+            self,
+            demonstrations_SKCHW=self.demonstrations_SKCHW[first:end],
+            captions=self.captions.select(range(first * demonstrations, end * demonstrations)),
+            targets_NCHW=self.targets_NCHW[rows],
+            text=self.text.select(range(rows.start, rows.stop)),
+            keep_N=self.keep_N[rows],
+        )
+        return part, rows
+
     def to(self, device: torch.device) -> "Batch":
         """The same step's work with its tensors on a device; the generator stays where it is."""
         return replace(

@@ -9,16 +9,20 @@ import math
 from collections.abc import Callable
 
 import torch
+from torch import nn
 from torch.optim import Optimizer
 
 from suti.core.errors import PermanentError
 from suti.ml.apprentice.average import WeightAverage
 from suti.ml.apprentice.examples import Batch, ExampleSet
+from suti.ml.apprentice.gang import Gang, peers, whole
 from suti.ml.apprentice.recipe import ApprenticeRecipe
 from suti.ml.diffusion.precision import precision
 from suti.ml.diffusion.schedule import NoiseSchedule, denoising_loss
 from suti.ml.optimizers import new_optimizer
 from suti.ml.subject.network import SubjectUNet
+
+ALONE = Gang()
 
 # Called after each step with (steps done, steps in all, that step's loss).
 TrainingCallback = Callable[[int, int, float], None]
@@ -44,17 +48,20 @@ class Trainer:
         *,
         recipe: ApprenticeRecipe,
         seed: int,
+        gang: Gang = ALONE,
     ) -> None:
+        """In a gang, all processes make the same trainer and call the same methods."""
         self.network = network
+        self.gang = gang
         self.recipe = recipe
         self.seed = seed
         self.step = 0
+        self._device = next(network.parameters()).device
+        self._loss = gang.spread(_BatchLoss(network, schedule, recipe.dtype, self._device, gang))
         self.optimizer: Optimizer = new_optimizer(
             recipe.optimizer, network.parameters(), learning_rate=recipe.learning_rate
         )
         self.average = WeightAverage(network, decay=recipe.ema_decay)
-        self._device = next(network.parameters()).device
-        self._schedule = schedule
         self._examples = examples
         network.train()
 
@@ -68,10 +75,11 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
         self.optimizer.zero_grad(set_to_none=True)
-        loss = batch_loss(self.network, self._schedule, batch, dtype=self.recipe.dtype, device=self._device)
-        value = float(loss.detach())
-        loss.backward()
-        norm = float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0))
+        with peers():
+            loss = self._loss(batch)
+            loss.backward()
+            norm = float(whole(torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)))
+        value = self.gang.sum(float(loss.detach()) / self.gang.size)[0]
         if not (math.isfinite(value) and math.isfinite(norm)):
             raise TrainingDiverged(
                 f"step {self.step} has a loss of {value:g} and a gradient of length {norm:g}: "
@@ -96,20 +104,50 @@ class Trainer:
         return self.recipe.learning_rate * min(1.0, (self.step + 1) / warmup if warmup else 1.0)
 
 
+class _BatchLoss(nn.Module):
+    """`batch_loss` as a module, so that a gang can spread it."""
+
+    def __init__(
+        self, network: SubjectUNet, schedule: NoiseSchedule, dtype: str, device: torch.device, gang: Gang
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self._schedule = schedule
+        self._dtype = dtype
+        self._device = device
+        self._gang = gang
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """The batch's loss; in a gang, such shares of it that their mean over the processes is that."""
+        return batch_loss(self.network, self._schedule, batch, dtype=self._dtype, device=self._device, gang=self._gang)
+
+
 def batch_loss(
-    network: SubjectUNet, schedule: NoiseSchedule, batch: Batch, *, dtype: str, device: torch.device | None = None
+    network: SubjectUNet,
+    schedule: NoiseSchedule,
+    batch: Batch,
+    *,
+    dtype: str,
+    device: torch.device | None = None,
+    gang: Gang = ALONE,
 ) -> torch.Tensor:
     """Mean denoising loss of a batch; its noise levels and noise come from the batch's own generator.
 
-    `device` is where the network lies; unset: where the batch does.
+    `device` is where the network lies; unset: where the batch does. Of a gang, each process gets the loss of its own
+    subjects, weighted so that the mean over the processes is the batch's.
     """
     device = device or batch.targets_NCHW.device
     shape = batch.targets_NCHW.shape
-    t_N = torch.randint(0, schedule.steps, shape[:1], generator=batch.generator).to(device)
-    noise_NCHW = torch.randn(shape, generator=batch.generator).to(device)
+    t_N = torch.randint(0, schedule.steps, shape[:1], generator=batch.generator)
+    noise_NCHW = torch.randn(shape, generator=batch.generator)
+    if gang.size > 1:
+        batch, rows = batch.part(*gang.share(len(batch.demonstrations_SKCHW)))
+        t_N, noise_NCHW = t_N[rows], noise_NCHW[rows]
+    t_N, noise_NCHW = t_N.to(device), noise_NCHW.to(device)
     batch = batch.to(device)
     noisy_NCHW = schedule.add_noise(batch.targets_NCHW, noise_NCHW, t_N).contiguous(memory_format=torch.channels_last)
     with precision(dtype, device):
         context = network.encode(batch.demonstrations_SKCHW, batch.captions)
         answer_NCHW = network(noisy_NCHW, t_N, batch.text, subject=context, keep_N=batch.keep_N)
-    return denoising_loss(answer_NCHW, schedule.target(batch.targets_NCHW, noise_NCHW, t_N)).mean()
+    loss_N = denoising_loss(answer_NCHW, schedule.target(batch.targets_NCHW, noise_NCHW, t_N))
+    return loss_N.mean() if gang.size == 1 else loss_N.sum() * (gang.size / shape[0])

@@ -15,6 +15,7 @@ from suti.infra.jobs.kubernetes import names
 from suti.infra.jobs.kubernetes.api import KubernetesApi
 from suti.infra.jobs.kubernetes.errors import ApiFault, JobRefused, KubernetesRefused, KubernetesUnavailable
 from suti.infra.jobs.kubernetes.explain import explain_job
+from suti.infra.jobs.kubernetes.gang import gang_manifest, gang_service
 from suti.infra.jobs.kubernetes.hangs import Hangs
 from suti.infra.jobs.kubernetes.manifest import job_labels, job_manifest
 from suti.infra.jobs.kubernetes.seen import Seen, SeenJob, SeenPod, seen_job, seen_pod
@@ -53,6 +54,7 @@ class KubernetesJobs:
         namespace = template.namespace
         self._jobs_path = f"/apis/batch/v1/namespaces/{namespace}/jobs"
         self._pods_path = f"/api/v1/namespaces/{namespace}/pods"
+        self._services_path = f"/api/v1/namespaces/{namespace}/services"
         self._events_path = f"/api/v1/namespaces/{namespace}/events"
         selector = ",".join(f"{name}={value}" for name, value in sorted(job_labels(template, launcher).items()))
         self.jobs = Follower(
@@ -85,6 +87,14 @@ class KubernetesJobs:
         job = await self._standing_job(spec.name) or await self._apply(spec)
         if job.digest != names.work_digest(spec):
             raise JobNameTaken(f"job {spec.name} does something else already: give this one another name")
+        if job.gang and not job.ended:
+            await self._let_meet(job)
+
+    async def standing(self, prefix: str) -> Mapping[str, tuple[int, ...]]:
+        """See `Jobs.standing`; from memory."""
+        await self._synced()
+        found = (job for job in self._seen.jobs() if job.name.startswith(prefix) and not job.deleting)
+        return {job.name: ranges_from(job.indexes) for job in found}
 
     async def status(self, name: str) -> JobStatus | None:
         """See `Jobs.status`; from memory, so it may be asked often."""
@@ -132,7 +142,9 @@ class KubernetesJobs:
         job = await self._find(name)
         if job is None or index not in (indexes := ranges_from(job.indexes)):
             return ""
-        selector = f"{names.JOB_NAME}={name},{names.POSITION}={indexes.index(index)}"
+        selector = f"{names.JOB_NAME}={name}"
+        if not job.gang:
+            selector += f",{names.POSITION}={indexes.index(index)}"
         try:
             found = await self._ask(self._api.get, self._pods_path, {"labelSelector": selector})
         except ApiFault as fault:
@@ -178,23 +190,32 @@ class KubernetesJobs:
     # What is asked of the API server.
 
     async def _apply(self, spec: JobSpec) -> SeenJob:
-        manifest = job_manifest(
-            spec,
-            self._template,
-            launcher=self._launcher,
-            progress_prefix=self._prefix(spec.name),
-            owner=await self._owner_of_jobs(),
-        )
+        owner, prefix = await self._owner_of_jobs(), self._prefix(spec.name)
+        if spec.gang is not None:
+            manifest = gang_manifest(
+                spec, spec.gang, self._template, launcher=self._launcher, progress_prefix=prefix, owner=owner
+            )
+        else:
+            manifest = job_manifest(spec, self._template, launcher=self._launcher, progress_prefix=prefix, owner=owner)
         path = f"{self._jobs_path}/{spec.name}"
-        while True:
-            try:
-                made = await asyncio.to_thread(self._api.apply, path, manifest, manager=self._launcher)
-            except ApiFault as fault:
-                # Somebody was first (409), and its pods are told another trace than ours (422: they cannot change).
-                if fault.status in (409, 422) and (job := await self._standing_job(spec.name)) is not None:
-                    return job
-                raise self._named(fault) from fault
-            return self._remember(made)
+        try:
+            made = await asyncio.to_thread(self._api.apply, path, manifest, manager=self._launcher)
+        except ApiFault as fault:
+            # Somebody was first (409), and its pods are told another trace than ours (422: they cannot change).
+            if fault.status in (409, 422) and (job := await self._standing_job(spec.name)) is not None:
+                return job
+            raise self._named(fault) from fault
+        return self._remember(made)
+
+    async def _let_meet(self, job: SeenJob) -> None:
+        """A gang's pods find one another from now on."""
+        named = {"metadata": {"name": job.name, "uid": job.uid}}
+        service = gang_service(named, self._template, launcher=self._launcher)
+        try:
+            path = f"{self._services_path}/{job.name}"
+            await asyncio.to_thread(self._api.apply, path, service, manager=self._launcher)
+        except ApiFault as fault:
+            raise self._named(fault) from fault
 
     async def _standing_job(self, name: str) -> SeenJob | None:
         """The job of that name at the API server; one that is being deleted is waited for."""

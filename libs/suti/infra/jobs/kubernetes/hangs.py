@@ -74,7 +74,7 @@ class Hangs:
             indexes, changes = ranges_from(job.indexes), self._progress.changes(self._prefix(job.name))
             for position, pod in running.items():
                 if not pod.deleting:
-                    pods[pod.uid], said[pod.uid] = pod, changes.get(indexes[position])
+                    pods[pod.uid], said[pod.uid] = pod, changes.get(indexes[position] if not job.gang else indexes[0])
         for uid in self._silences.hanging(said, now_s=time.monotonic(), limit_s=self._limit_s):
             _log.warning("pod %s said nothing for %.0f s: replacing it", pods[uid].name, self._limit_s)
             self._delete(pods[uid])

@@ -11,6 +11,7 @@ PART_OF = "app.kubernetes.io/part-of"
 DIGEST = "suti.dev/work-digest"  # of command and indexes: whether a job of the same name is the same job
 INDEXES = "suti.dev/indexes"  # the shard of each completion index, as ranges
 ATTEMPTS = "suti.dev/attempts-per-index"
+GANG = "suti.dev/gang"  # pods that do the one index together
 CANCELLED = "suti.dev/cancelled"  # when: somebody wants the job to end
 
 JOB_NAME = "batch.kubernetes.io/job-name"

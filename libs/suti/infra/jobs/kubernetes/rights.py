@@ -9,5 +9,6 @@ RIGHTS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("", "pods"): ("delete", "get", "list", "watch"),  # delete: what hangs is replaced
     ("", "pods/log"): ("get",),
     ("", "events"): ("list",),  # why a job's pods cannot be created
+    ("", "services"): ("create", "patch"),  # a gang's pods find one another by one
     ("apps", "deployments"): ("get",),  # the owner of the jobs; by resourceNames, and not needed if its uid is told
 }

@@ -22,6 +22,7 @@ class SeenJob:
     version: int
     digest: str
     indexes: str  # ranges
+    gang: int = 0  # pods that do the one index together; 0: a pod for each index
     suspended: bool = False
     cancelled: bool = False
     deleting: bool = False
@@ -71,6 +72,7 @@ def seen_job(job: _Object) -> SeenJob:
         version=_number(metadata.get("resourceVersion")),
         digest=annotations.get(names.DIGEST, ""),
         indexes=annotations.get(names.INDEXES, ""),
+        gang=_number(annotations.get(names.GANG)),
         suspended=bool(spec.get("suspend")),
         cancelled=names.CANCELLED in annotations,
         deleting="deletionTimestamp" in metadata,

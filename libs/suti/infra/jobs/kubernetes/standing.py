@@ -1,6 +1,6 @@
 """Where a job is, from what was seen of it and its pods: pure, in the words of the port."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from suti.core.errors import ExitCode
 from suti.infra.jobs.kubernetes.seen import SeenJob, SeenPod
@@ -15,14 +15,28 @@ def job_status(job: SeenJob, pods: Mapping[int, SeenPod]) -> JobStatus:
     """The job and its indexes."""
     succeeded, failed = set(ranges_from(job.succeeded_at)), set(ranges_from(job.failed_at))
     overall = _ended_as(job)
-    indexes = {
-        index: _index(pods.get(position), overall, job, succeeded=position in succeeded, failed=position in failed)
-        for position, index in enumerate(ranges_from(job.indexes))
-    }
+
+    def at(position: int) -> IndexStatus:
+        return _index(pods.get(position), overall, job, succeeded=position in succeeded, failed=position in failed)
+
+    named = ranges_from(job.indexes)
+    if job.gang:
+        indexes = {named[0]: _together([at(position) for position in range(job.gang)])}
+    else:
+        indexes = {index: at(position) for position, index in enumerate(named)}
     if overall is None:
         begun = any(status.state is not JobState.PENDING for status in indexes.values())
         overall = JobState.RUNNING if begun else JobState.PENDING
     return JobStatus(state=overall, indexes=indexes, message=_message(job, overall, indexes))
+
+
+def _together(pods: Sequence[IndexStatus]) -> IndexStatus:
+    """A gang's one index: done with the first that is done, failed with the first that failed by itself."""
+    for state in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.PENDING):
+        found = [pod for pod in pods if pod.state is state]
+        if found:
+            return max(found, key=lambda pod: (pod.reason != "JOB_FAILED", pod.exit_code is not None))
+    return max(pods, key=lambda pod: pod.attempts)
 
 
 def _ended_as(job: SeenJob) -> JobState | None:

@@ -4,60 +4,104 @@ from typing import Any
 import pytest
 
 from suti.core.errors import InvalidArgument
-from suti.infra.jobs.kubernetes.gang import gang_manifests
+from suti.infra.jobs.kubernetes.gang import gang_manifest, gang_service
+from suti.infra.jobs.kubernetes.names import DIGEST, work_digest
+from suti.infra.jobs.kubernetes.seen import SeenPod, seen_job
+from suti.infra.jobs.kubernetes.standing import job_status
 from suti.infra.jobs.kubernetes.template import JobTemplate
-from suti.infra.jobs.port import JobSpec
+from suti.infra.jobs.port import GangSize, IndexStatus, JobSpec, JobState
 
-SPEC = JobSpec(name="suti-apprentice-01abc-0", command=("python", "-m", "suti_apprentice.job"), indexes=(0,))
+GANG = GangSize(pods=2, processes=4)
+NAME = "suti-apprentice-01abc-w7"
+SPEC = JobSpec(name=NAME, command=("python", "-m", "suti_apprentice.job"), indexes=(7,), gang=GANG)
 TEMPLATE = JobTemplate.model_validate(
     {"namespace": "suti", "image": "suti:1", "accelerator": {"resource": "nvidia.com/gpu"}}
 )
 
 
-def gang(spec: JobSpec = SPEC) -> tuple[dict[str, Any], dict[str, Any]]:
-    return gang_manifests(spec, TEMPLATE, pods=2, devices=4, launcher="suti-apprentice", progress_prefix="jobs/x/")
+def manifest(spec: JobSpec = SPEC) -> dict[str, Any]:
+    return gang_manifest(spec, GANG, TEMPLATE, launcher="suti-apprentice", progress_prefix="jobs/x/")
+
+
+def status(*pods: SeenPod, **told: Any) -> IndexStatus:
+    job = manifest()
+    job["metadata"] |= {"uid": "u", "resourceVersion": "1"}
+    return job_status(seen_job({**job, "status": told}), {pod.position: pod for pod in pods}).indexes[7]
+
+
+def pod(position: int, phase: str = "Running", *, code: int | None = None) -> SeenPod:
+    return SeenPod(f"p{position}", f"u{position}", NAME, position, 1, ("", 0), phase, failures=0, exit_code=code)
 
 
 def test_all_pods_run_at_once_and_meet_at_the_first_one_by_name() -> None:
-    service, job = gang()
+    job = manifest()
+    service = gang_service({"metadata": {"name": NAME, "uid": "u"}}, TEMPLATE, launcher="suti-apprentice")
     pod = job["spec"]["template"]["spec"]
     command = pod["containers"][0]["command"]
 
     assert (job["spec"]["completions"], job["spec"]["parallelism"]) == (2, 2)
     # <host name of completion 0>.<headless service>: the Job controller sets host names, the subdomain is ours.
-    assert "--rdzv-endpoint=suti-apprentice-01abc-0-0.suti-apprentice-01abc-0:29500" in command
-    assert pod["subdomain"] == service["metadata"]["name"] == "suti-apprentice-01abc-0"
-    assert command[:3] == ["python", "-m", "torch.distributed.run"]
-    assert command[-2:] == ["-m", "suti_apprentice.job"]
-    assert {"--nnodes=2", "--nproc-per-node=4"} < set(command)
+    assert f"--meet-at={NAME}-0.{NAME}:29500" in command
+    assert pod["subdomain"] == service["metadata"]["name"] == NAME
+    assert command[:3] == ["python", "-m", "suti.infra.jobs.gang_entry"]
+    assert command[-2:] == ["--", "suti_apprentice.job"]
+    assert {"--pods=2", "--processes=4"} < set(command)
 
 
-def test_the_service_has_no_address_and_shows_pods_that_are_not_ready() -> None:
-    service, _ = gang()
+def test_the_first_pod_that_is_done_is_enough_and_the_first_that_failed_as_well() -> None:
+    spec = manifest()["spec"]
+
+    assert spec["successPolicy"] == {"rules": [{"succeededCount": 1}]}
+    assert spec["maxFailedIndexes"] == 0
+
+
+def test_the_service_has_no_address_and_goes_with_its_job() -> None:
+    service = gang_service({"metadata": {"name": NAME, "uid": "u"}}, TEMPLATE, launcher="suti-apprentice")
 
     assert service["spec"]["clusterIP"] == "None"
     assert service["spec"]["publishNotReadyAddresses"] is True
-    assert service["spec"]["selector"] == {"batch.kubernetes.io/job-name": "suti-apprentice-01abc-0"}
+    assert service["spec"]["selector"] == {"batch.kubernetes.io/job-name": NAME}
+    assert [owner["uid"] for owner in service["metadata"]["ownerReferences"]] == ["u"]
 
 
 def test_every_pod_works_on_the_same_shard_with_devices_of_its_own() -> None:
-    container = gang()[1]["spec"]["template"]["spec"]["containers"][0]
+    container = manifest()["spec"]["template"]["spec"]["containers"][0]
     environment = {entry["name"]: entry.get("value") for entry in container["env"]}
 
-    assert environment["SUTI_JOB_INDEX"] == "0"
+    assert environment["SUTI_JOB_INDEX"] == "7"
     assert "SUTI_JOB_INDEXES" not in environment
     assert container["resources"]["limits"] == {"nvidia.com/gpu": "4"}
+    assert manifest()["metadata"]["annotations"][DIGEST] == work_digest(SPEC)
+
+
+def test_a_gang_is_one_index_that_runs_when_all_its_pods_do() -> None:
+    assert status(pod(0)).state is JobState.PENDING
+    assert status(pod(0), pod(1)).state is JobState.RUNNING
+    assert status(pod(0), pod(1, "Succeeded"), completedIndexes="1").state is JobState.SUCCEEDED
+
+
+def test_a_gang_fails_with_the_reason_of_the_pod_that_failed_by_itself() -> None:
+    ended = [{"type": "Failed", "status": "True", "reason": "MaxFailedIndexesExceeded"}]
+
+    failed = status(pod(0, "Failed", code=143), pod(1, "Failed", code=65), conditions=ended, failedIndexes="1")
+
+    assert (failed.state, failed.exit_code) == (JobState.FAILED, 65)
 
 
 @pytest.mark.parametrize(
-    ("spec", "field"),
+    ("changed", "field"),
     [
-        (replace(SPEC, indexes=(0, 1)), "indexes"),
-        (replace(SPEC, command=("sh", "-c", "true")), None),
-        (replace(SPEC, command=("true",)), "command"),
-        (replace(SPEC, name="x" * 58), "name"),
+        ({"indexes": (0, 1)}, "indexes"),
+        ({"command": ("sh", "-c", "true")}, "command"),
+        ({"command": ("true",)}, "command"),
+        ({"gang": GangSize(0, 1)}, "pods"),
     ],
 )
-def test_work_that_is_none_for_a_gang_is_refused(spec: JobSpec, field: str | None) -> None:
-    with pytest.raises(InvalidArgument, match=field or "command"):
-        gang(spec)
+def test_work_that_is_none_for_a_gang_is_refused(changed: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidArgument, match=field):
+        replace(SPEC, **changed)
+
+
+def test_a_name_too_long_for_host_names_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="name"):
+        manifest(replace(SPEC, name="x" * 58))
