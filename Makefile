@@ -41,11 +41,11 @@ doctor: $(READY) ## Says what is missing on this machine and how to get it
 
 .PHONY: test
 test: $(READY) servers chart-tools ## The everyday tests; ARGS="-k filter" chooses, SUTI_REQUIRE=all turns skips into failures
-	$(BIN)/pytest tests --ignore=tests/cluster -m "not accelerator and not extended" -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest tests --ignore=tests/cluster -m "not accelerator and not extended" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: test-extended
-test-extended: $(READY) servers ## Tests of minutes: every worker killed once, three runs compared, every command and call on a live stack
-	$(BIN)/pytest tests/system tests/faults -m extended -n 2 --dist loadfile $(ARGS)
+test-extended: $(READY) servers ## Tests of minutes: batches that are disturbed, every command and call on a live stack
+	$(BIN)/pytest tests/system tests/faults -m extended -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: test-fast
 test-fast: $(READY) ## The tests without processes and servers, those of more than ten seconds left out
@@ -74,6 +74,10 @@ protos: $(READY) ## Generates libs/suti/api from protos/
 .PHONY: bench
 bench: $(READY) ## Measures every claim of speed as a ratio in one run; results in out/bench
 	$(BIN)/python -m bench --out $(OUT)/bench $(ARGS)
+
+.PHONY: reproduce
+reproduce: $(READY) ## The paper's findings on the toy world, as far as time allows; tables and figures in docs/results
+	$(BIN)/python -m suti.reproduce $(ARGS)
 
 .PHONY: toy-models
 toy-models: $(READY) ## Trains the small models that come with Suti anew (hours on two cores)

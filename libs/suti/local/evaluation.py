@@ -50,6 +50,7 @@ class Verdict:
 
     scores: ModelScores
     bounds: Bounds
+    judged: Sequence[Judged]  # every picture, so that two models can be compared pair by pair
 
 
 def put_to_the_test(
@@ -84,7 +85,7 @@ def put_to_the_test(
             progress(len(found.judged), plan.pictures, "pictures drawn and judged")
     groups = [one.group for one in found.judged]
     bounds = Bounds(ceiling=share(found.true_ones, groups), floor=share(found.strangers, groups))
-    return Verdict(scores(found.judged), bounds)
+    return Verdict(scores(found.judged), bounds, found.judged)
 
 
 @dataclass
