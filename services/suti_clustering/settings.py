@@ -1,11 +1,13 @@
 """What the clustering service is told."""
 
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from suti.infra.settings import ServiceSettings
+from suti.stages.crawl_buckets import BucketAccess, CrawlBuckets
 
 
 class ClusteringSettings(ServiceSettings):
@@ -19,3 +21,38 @@ class ClusteringSettings(ServiceSettings):
     )
     device: str = Field(default="cpu", description="Where models lie: cpu, cuda, cuda:1 ...")
     keep_models: PositiveInt = Field(default=2, description="Runs' models held in memory; the oldest leave first.")
+    crawl_endpoint: str | None = Field(
+        default=None,
+        description="S3 endpoint of crawls in other buckets than the store's; unset: as for the AWS SDKs.",
+    )
+    crawl_region: str | None = None
+    crawl_access_key: SecretStr | None = Field(
+        default=None, description="Keys for those; unset: what the machine brings, as for the AWS SDKs."
+    )
+    crawl_secret_key: SecretStr | None = None
+    crawl_allow_http: bool | None = Field(default=None, description="Those without TLS; unset: AWS_ALLOW_HTTP.")
+
+    def crawl_buckets(self) -> CrawlBuckets:
+        """With whose keys crawls in buckets are read: in the store's own bucket with the store's."""
+        store = urlsplit(self.store_url)
+        return CrawlBuckets(
+            others=BucketAccess(
+                endpoint=self.crawl_endpoint,
+                region=self.crawl_region,
+                access_key=_revealed(self.crawl_access_key),
+                secret_key=_revealed(self.crawl_secret_key),
+                allow_http=self.crawl_allow_http,
+            ),
+            own_bucket=store.netloc if store.scheme == "s3" else "",
+            own=BucketAccess(
+                endpoint=self.store_endpoint,
+                region=self.store_region,
+                access_key=_revealed(self.store_access_key),
+                secret_key=_revealed(self.store_secret_key),
+                allow_http=self.store_allow_http,
+            ),
+        )
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret is not None else None

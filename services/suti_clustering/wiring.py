@@ -38,7 +38,7 @@ def _works(settings: ClusteringSettings, bus: Bus, store: Store) -> dict[Stage, 
     works: dict[Stage, ShardWork] = {}
     wanted = settings.stages or ("both" if has_torch() else "grouping")
     if wanted in {"grouping", "both"}:
-        works[Stage.GROUPING] = grouping_work(bus, store)
+        works[Stage.GROUPING] = grouping_work(bus, store, settings)
     if wanted in {"selection", "both"}:
         works[Stage.SELECTION] = selection_work(bus, store, settings)
     _log.info("takes tickets of %s", " and ".join(works))

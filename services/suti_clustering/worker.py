@@ -11,12 +11,13 @@ from suti.stages.shard_work import Hold, ShardWork
 from suti_clustering.settings import ClusteringSettings
 
 
-def grouping_work(bus: Bus, store: Store) -> ShardWork:
+def grouping_work(bus: Bus, store: Store, settings: ClusteringSettings) -> ShardWork:
     """Handles grouping's tickets, one per run. Without torch."""
+    buckets = settings.crawl_buckets()
 
     def run(ledger: Ledger, spec: RunSpec, shard: int, hold: Hold) -> Commit:
         del shard  # there is only one
-        return grouping.run_shard(ledger, spec, progress=hold.progress, fence=hold.fence)
+        return grouping.run_shard(ledger, spec, buckets=buckets, progress=hold.progress, fence=hold.fence)
 
     return ShardWork(bus, store, run)
 

@@ -4,6 +4,7 @@ Calls block; an asyncio service makes them through `asyncio.to_thread`. A `Store
 and must not be carried over a fork (open a new one).
 """
 
+import os
 import re
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -116,11 +117,12 @@ class Store:
         secret_key: str | None = None,
         endpoint: str | None = None,
         region: str | None = None,
-        allow_http: bool = False,
+        allow_http: bool | None = False,
     ) -> Self:
         """The store at `file:///path` (the folder is made) or `s3://bucket/prefix` (the bucket must exist).
 
-        Without keys, S3 credentials come from where the AWS SDKs look for them (environment, web identity, instance).
+        Without keys, S3 credentials come from where the AWS SDKs look for them (environment, web identity, instance);
+        so does `allow_http` (AWS_ALLOW_HTTP) where it is None.
         Opening does not touch the network: a wrong address or key shows at the first call.
 
         Raises:
@@ -131,6 +133,8 @@ class Store:
             return cls(_open_folder(url), url=url)
         if parts.scheme != "s3" or not parts.netloc:
             raise BadStoreUrl(f"cannot open store {url!r}: give file:///absolute/path or s3://bucket/prefix")
+        if allow_http is None:  # obstore does not look itself where other client options are given
+            allow_http = os.environ.get("AWS_ALLOW_HTTP", "").lower() in {"true", "1"}
         client: ClientConfig = {
             "allow_http": allow_http,
             "connect_timeout": _CONNECT_TIMEOUT,

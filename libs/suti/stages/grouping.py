@@ -15,7 +15,9 @@ from suti.infra.pictures import PictureTarWriter
 from suti.infra.tables import to_parquet
 from suti.infra.tombstones import load_tombstones
 from suti.ml.clusters.crawl import crawl_files, read_crawl
+from suti.ml.clusters.crawl_places import is_remote
 from suti.ml.clusters.program import Grouped, group_crawl
+from suti.stages.crawl_buckets import CrawlBuckets
 from suti.stages.progress import Progress, silent
 from suti.stages.run_spec import CrawlInput, RunSpec
 
@@ -28,7 +30,14 @@ class CrawlChanged(BadConfiguration):
     reason = "CRAWL_CHANGED"
 
 
-def run_shard(ledger: Ledger, spec: RunSpec, *, progress: Progress = silent, fence: str | None = None) -> Commit:
+def run_shard(
+    ledger: Ledger,
+    spec: RunSpec,
+    *,
+    buckets: CrawlBuckets = CrawlBuckets(),  # noqa: B008 - frozen
+    progress: Progress = silent,
+    fence: str | None = None,
+) -> Commit:
     """Group the run's crawl. There is one shard of this stage, 0; how many it makes is its count `shards`.
 
     Parts: for each shard made `clusters-NNNNNN.parquet` (PictureRow) and `pictures-NNNNNN.tar` (PNG), and
@@ -39,15 +48,16 @@ def run_shard(ledger: Ledger, spec: RunSpec, *, progress: Progress = silent, fen
     Raises:
         CrawlUnreadable: no such file or folder, or nothing in it is a crawl of that format.
         CrawlChanged: the input's SHA-256 is not the run's.
+        StoreUnavailable, StoreRefused, BucketMissing: of a crawl in a bucket, which `buckets` opens.
     """
     started = time.monotonic()
-    files = crawl_files(spec.input.url, spec.input.format)
+    files = crawl_files(spec.input.url, spec.input.format, remote=buckets)
     progress(0, 3, "reading the crawl")
     _check(spec.input, files)
     tombstones = load_tombstones(ledger.store)
     with tempfile.TemporaryDirectory(prefix="suti-grouping-") as scratch:
         grouped = group_crawl(
-            read_crawl(files, spec.input.format, spec.grouping),
+            read_crawl(files, spec.input.format, spec.grouping, remote=buckets),
             spec.grouping,
             scratch=scratch,
             tombstoned_urls=sorted(tombstones.urls),
@@ -111,7 +121,7 @@ def _counts(grouped: Grouped) -> dict[str, int]:
 
 
 def _check(crawl: CrawlInput, files: Sequence[str]) -> None:
-    if not crawl.sha256 or len(files) != 1 or files[0].startswith("s3://"):
+    if not crawl.sha256 or len(files) != 1 or is_remote(files[0]):
         return
     digest = hashlib.sha256()
     with Path(files[0]).open("rb") as file:

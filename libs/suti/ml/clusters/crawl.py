@@ -3,25 +3,27 @@
 Every step is a function of one row, so any number of machines may share the files.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import unquote, urlsplit
 
 from suti.core import ids
-from suti.ml.clusters.crawl_records import CrawlRecord, CrawlUnreadable
+from suti.core.errors import RetryableError, SutiError
+from suti.ml.clusters.crawl_places import ByteSource, NoRemote, Remote, is_remote, local_place, opened
+from suti.ml.clusters.crawl_records import CrawlRecord, CrawlUnreadable, RecordKind
 from suti.ml.clusters.decode import PictureRefused, decode
 from suti.ml.clusters.engine import daft
 from suti.ml.clusters.img2dataset import read_shard
 from suti.ml.clusters.recipe import GroupingRecipe
 from suti.ml.clusters.warc import read_warc
-from suti.ml.clusters.warc_frames import ByteSource
 
 type CrawlFormat = Literal["warc", "img2dataset"]
 
 _SUFFIXES: dict[CrawlFormat, tuple[str, ...]] = {"warc": (".warc", ".warc.gz"), "img2dataset": (".parquet",)}
 
+_NO_REMOTE = NoRemote()
 _TYPE = daft.DataType
 _RECORD = _TYPE.struct(
     {
@@ -53,15 +55,15 @@ _DECODED = _TYPE.struct(
 )
 
 
-def crawl_files(url: str, crawl_format: CrawlFormat) -> list[str]:
+def crawl_files(url: str, crawl_format: CrawlFormat, *, remote: Remote = _NO_REMOTE) -> list[str]:
     """The crawl's files, sorted: one file as it is, of a folder those of the format, at any depth.
 
     Raises:
         CrawlUnreadable: there is no such file or folder, or none of the format in it.
     """
-    if url.startswith("s3://"):
-        return _remote_files(url, crawl_format)
-    path = Path(unquote(urlsplit(url).path)) if url.startswith("file://") else Path(url)
+    if is_remote(url):
+        return _remote_files(url, crawl_format, remote)
+    path = local_place(url)
     if path.is_file():
         table = path.with_suffix(".parquet")  # of a shard that is named by its tar
         named_by_tar = crawl_format == "img2dataset" and path.suffix.lower() == ".tar" and table.is_file()
@@ -75,19 +77,21 @@ def crawl_files(url: str, crawl_format: CrawlFormat) -> list[str]:
     return found
 
 
-def read_crawl(files: list[str], crawl_format: CrawlFormat, recipe: GroupingRecipe) -> "daft.DataFrame":
+def read_crawl(
+    files: Sequence[str], crawl_format: CrawlFormat, recipe: GroupingRecipe, *, remote: Remote = _NO_REMOTE
+) -> "daft.DataFrame":
     """Everything in the files, lazily: the columns of CrawlRecord without `source`, and of DecodedPicture.
 
-    A picture that cannot be used has its `reason`, and no pixels.
+    A picture that cannot be used has its `reason`, and no pixels. `remote` opens what lies in an object store.
     """
     col = daft.col
     if crawl_format == "warc":
-        table = daft.from_pydict({"path": files})
-        record = _warc_reader(recipe)(daft.functions.file(col("path")), col("path"))
+        table = daft.from_pydict({"path": list(files)})
+        record = _warc_reader(recipe, remote)(col("path"))
     else:
-        tars = [_tar_beside(file, files) for file in files]
-        table = daft.from_pydict({"path": files, "tar": tars})
-        record = _shard_reader(recipe)(daft.functions.file(col("path")), col("path"), col("tar"))
+        tars = [_tar_beside(file, remote) for file in files]
+        table = daft.from_pydict({"path": list(files), "tar": tars})
+        record = _shard_reader(recipe, remote)(col("path"), col("tar"))
     records = table.select(record.alias("record")).select(daft.functions.unnest(col("record")))
     decoded = records.with_column("decoded", _decoder(recipe)(col("source")))
     return (
@@ -105,26 +109,35 @@ def read_crawl(files: list[str], crawl_format: CrawlFormat, recipe: GroupingReci
     )
 
 
-def _warc_reader(recipe: GroupingRecipe) -> Any:
-    def read(file: daft.File, path: str) -> Iterator[dict[str, Any]]:
-        with file.open() as source:
-            for record in read_warc(source, name=_name(path), recipe=recipe):
-                yield _as_dict(record)
+def _warc_reader(recipe: GroupingRecipe, remote: Remote) -> Any:
+    def records(path: str) -> Iterator[CrawlRecord]:
+        with opened(path, remote) as source:
+            yield from read_warc(source, name=_name(path), recipe=recipe)
+
+    def read(path: str) -> Iterator[dict[str, Any]]:
+        yield from _rows(path, records(path))
 
     return daft.func(read, return_dtype=_RECORD)
 
 
-def _shard_reader(recipe: GroupingRecipe) -> Any:
-    def read(file: daft.File, path: str, tar: str) -> Iterator[dict[str, Any]]:
-        with file.open() as table:
-            if not tar:
-                yield from (_as_dict(record) for record in read_shard(table, None, name=_name(path), recipe=recipe))
-                return
-            with daft.File(tar).open() as pictures:
-                for record in read_shard(table, pictures, name=_name(path), recipe=recipe):
-                    yield _as_dict(record)
+def _shard_reader(recipe: GroupingRecipe, remote: Remote) -> Any:
+    def records(path: str, tar: str) -> Iterator[CrawlRecord]:
+        with opened(path, remote) as table, opened(tar, remote) if tar else nullcontext() as pictures:
+            yield from read_shard(table, pictures, name=_name(path), recipe=recipe)
+
+    def read(path: str, tar: str) -> Iterator[dict[str, Any]]:
+        yield from _rows(path, records(path, tar))
 
     return daft.func(read, return_dtype=_RECORD)
+
+
+def _rows(path: str, records: Iterator[CrawlRecord]) -> Iterator[dict[str, Any]]:
+    """The records, and where they break off one more that says why."""
+    try:
+        yield from map(_as_dict, records)
+    except SutiError as error:
+        kind = RecordKind.AWAY if isinstance(error, RetryableError) else RecordKind.REFUSED
+        yield _as_dict(CrawlRecord(kind, picture_url=path, detail=str(error)))
 
 
 def _decoder(recipe: GroupingRecipe) -> Any:
@@ -161,14 +174,11 @@ def _as_dict(record: CrawlRecord) -> dict[str, Any]:
     }
 
 
-def _remote_files(url: str, crawl_format: CrawlFormat) -> list[str]:
-    suffixes = _SUFFIXES[crawl_format]
-    pattern = url if url.endswith(suffixes) else f"{url.rstrip('/')}/**"
-    try:
-        paths: list[str] = daft.from_glob_path(pattern).to_pydict()["path"]
-    except Exception as error:  # Daft's errors have no common class of use: no bucket, no key, no answer
-        raise CrawlUnreadable(f"cannot list {url!r} ({error}): check address and keys") from error
-    found = sorted(path for path in paths if path.endswith(suffixes))
+def _remote_files(url: str, crawl_format: CrawlFormat, remote: Remote) -> list[str]:
+    found = remote.files(url)
+    if crawl_format == "img2dataset" and found == [url] and url.endswith(".tar"):
+        found = remote.files(f"{url.removesuffix('.tar')}.parquet") or found  # a shard that is named by its tar
+    found = sorted(path for path in found if path.lower().endswith(_SUFFIXES[crawl_format]))
     if not found:
         raise _nothing(url, crawl_format)
     return found
@@ -179,11 +189,10 @@ def _nothing(url: str, crawl_format: CrawlFormat) -> CrawlUnreadable:
     return CrawlUnreadable(f"nothing at {url!r} ends in {wanted}: correct the crawl's address or its format")
 
 
-def _tar_beside(table: str, files: list[str]) -> str:
+def _tar_beside(table: str, remote: Remote) -> str:
     tar = table.removesuffix(".parquet") + ".tar"
-    if table.startswith("s3://"):
-        return tar  # img2dataset writes both; where it did not, the shard says so
-    return tar if Path(tar).is_file() else ""
+    found = remote.files(tar) == [tar] if is_remote(table) else Path(tar).is_file()
+    return tar if found else ""
 
 
 def _name(path: str) -> str:

@@ -3,13 +3,19 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from suti.core.errors import BadConfiguration
+from suti.core.errors import BadConfiguration, RetryableError
 
 
 class CrawlUnreadable(BadConfiguration):
-    """A run's input is not there, or is no crawl of its format at all."""
+    """A run's input is not there, may not be read, or is no crawl of its format at all."""
 
     reason = "CRAWL_UNREADABLE"
+
+
+class CrawlAway(RetryableError):
+    """The store that a crawl lies in stopped answering while it was read."""
+
+    reason = "CRAWL_AWAY"
 
 
 class RecordKind(StrEnum):
@@ -19,6 +25,8 @@ class RecordKind(StrEnum):
     PAIR = "pair"
     PICTURE = "picture"
     RECORD = "record"  # a piece of a file that is neither, such as a damaged one
+    AWAY = "away"  # nothing more of a file, since its store does not answer: engines lose what kind of error it was
+    REFUSED = "refused"  # nothing of a file, since its store does not give it
 
 
 @dataclass(frozen=True, slots=True)

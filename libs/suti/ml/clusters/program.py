@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from suti.core.records import DropRow
-from suti.ml.clusters.crawl_records import CrawlUnreadable, RecordKind
+from suti.ml.clusters.crawl_records import CrawlAway, CrawlUnreadable, RecordKind
 from suti.ml.clusters.engine import daft
 from suti.ml.clusters.grouping import judge_pages, kept_pairs, pairs_of
 from suti.ml.clusters.page_verdicts import Verdict
@@ -68,12 +68,14 @@ def group_crawl(
     Equal records give equal shards and drops, in whatever order and however often they come.
 
     Raises:
-        CrawlUnreadable: nothing in it could be read.
+        CrawlUnreadable: nothing in it could be read, or a store gave one of its files to nobody.
+        CrawlAway: a store did not answer.
     """
     col = daft.col
     records.write_parquet(f"{scratch}/records", compression="lz4")
     read = daft.read_parquet(f"{scratch}/records/*.parquet")
     rows = read.exclude("png").collect()
+    _refuse_broken_off(rows)
     damage = _drops(_of_kind(rows, RecordKind.RECORD), kind="record", name="picture_url")
     _refuse_nothing(rows, damage)
     progress(1, _STEPS, "grouping by page")
@@ -244,6 +246,14 @@ def _of_kind(rows: Frame, *kinds: RecordKind) -> Frame:
 def _page_urls(rows: Frame) -> set[str]:
     pages = _of_kind(rows, RecordKind.PAGE, RecordKind.PAIR).select("page_url").distinct()
     return set(cast("list[str]", pages.to_pydict()["page_url"]))
+
+
+def _refuse_broken_off(rows: Frame) -> None:
+    """Raises CrawlAway or CrawlUnreadable where a file was not read to its end for its store's sake."""
+    broken = cast("list[dict[str, Any]]", _of_kind(rows, RecordKind.AWAY, RecordKind.REFUSED).to_pylist())
+    for row in sorted(broken, key=lambda row: (row["kind"] != RecordKind.REFUSED, row["picture_url"])):
+        kind = CrawlUnreadable if row["kind"] == RecordKind.REFUSED else CrawlAway
+        raise kind(f"{row['picture_url']} was not read to its end: {row['detail']}")
 
 
 def _refuse_nothing(rows: Frame, damage: Sequence[DropRow]) -> None:
