@@ -21,10 +21,7 @@ _EVERYWHERE = {
         "nvidia/*/include",
         "nvidia/*/lib/*.a",
     ),
-    "Arrow Flight and Substrait": (
-        "pyarrow/*flight*",
-        "pyarrow/*substrait*",
-    ),
+    "Arrow Flight": ("pyarrow/*flight*",),
     "the same library under the name that compilers look for": (
         "pyarrow/libarrow_python*.so",
         "pyarrow/libarrow_python*.so.*.*.*",
