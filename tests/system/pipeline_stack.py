@@ -10,8 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -108,6 +108,21 @@ class PipelineProcess:
             (self.folder / "models" / name).mkdir(parents=True, exist_ok=True)
             (self.folder / "models" / name / "config.json").write_text(f'{{"name": "{name}"}}')
         return crawl
+
+
+@contextmanager
+def running_pipeline(folder: Path) -> Generator[PipelineProcess]:
+    """One service and one NATS server until the block ends; then the service stops in order, or the test fails."""
+    nats = NatsServer(folder / "nats")
+    nats.start()
+    process = PipelineProcess(folder, nats)
+    try:
+        process.start()
+        yield process
+        assert process.stop() == 0, (folder / "pipeline.log").read_text()[-3000:]
+    finally:
+        process.kill()
+        nats.stop()
 
 
 @dataclass

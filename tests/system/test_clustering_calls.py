@@ -13,21 +13,17 @@ from suti.core import keys
 from suti.core.ids import new_request_id, new_run_id
 from suti.ml.clusters.recipe import GroupingRecipe
 from suti.stages.run_spec import CrawlInput, ModelRef, Models, RunSpec
-from tests.system.workers_stack import ENDS_S, Stack
+from tests.system.workers_stack import ENDS_S, Stack, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    stack = Stack(tmp_path_factory.mktemp("clustering"), services=(Service.CLUSTERING,))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SUTI_CLUSTERING_STAGES", "grouping")
-        try:
-            stack.start()
+        with running(tmp_path_factory.mktemp("clustering"), services=(Service.CLUSTERING,)) as stack:
             yield stack
-        finally:
-            stack.stop()
 
 
 @pytest.fixture

@@ -28,8 +28,7 @@ from suti.infra.bus.worker import Worker
 from suti.infra.dead_letters import DeadLetters
 from suti.infra.store import Store
 from suti.local.demo.watching import RunDidNotSucceed, follow
-from tests.servers.nats import NatsServer
-from tests.system.pipeline_stack import PipelineProcess, Shards, workers
+from tests.system.pipeline_stack import PipelineProcess, Shards, running_pipeline, workers
 from tests.waiting import becomes
 
 QUICK = Patience(crashes=2, retry_for_s=1.0, refusals=2, backoff_s=(0.2,))
@@ -51,17 +50,8 @@ class BadRow(PermanentError):
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Generator[PipelineProcess]:
     """One service and one NATS server for all tests of this file."""
-    folder = tmp_path_factory.mktemp("pipeline")
-    server = NatsServer(folder / "nats")
-    server.start()
-    process = PipelineProcess(folder, server)
-    try:
-        process.start()
+    with running_pipeline(tmp_path_factory.mktemp("pipeline")) as process:
         yield process
-        assert process.stop() == 0, (folder / "pipeline.log").read_text()[-3000:]
-    finally:
-        process.kill()
-        server.stop()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from suti.client.endpoints import Service
 from suti.client.errors import RemoteError
 from suti.client.inputs import demonstration
 from suti.core.ids import new_request_id
-from tests.system.workers_stack import ENDS_S, Stack
+from tests.system.workers_stack import ENDS_S, Stack, running
 from tests.unit.stages.shards import noise, png
 
 pytestmark = [pytest.mark.extended, pytest.mark.timeout(1200)]
@@ -23,12 +23,8 @@ SHOWN = [demonstration(png(noise(seed)), "a cup") for seed in (1, 2, 3)]
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
     services = (Service.EXPERTS, Service.CAPTIONING, Service.FILTERING)
-    stack = Stack(tmp_path_factory.mktemp("loose"), services=services)
-    try:
-        stack.start()
+    with running(tmp_path_factory.mktemp("loose"), services=services) as stack:
         yield stack
-    finally:
-        stack.stop()
 
 
 @pytest.fixture

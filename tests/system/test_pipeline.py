@@ -15,8 +15,7 @@ from suti.core.records import Stage
 from suti.infra.bus.tickets import ShardTicket
 from suti.infra.ledger import Ledger
 from suti.infra.store import Store
-from tests.servers.nats import NatsServer
-from tests.system.pipeline_stack import PipelineProcess, Shards, workers
+from tests.system.pipeline_stack import PipelineProcess, Shards, running_pipeline, workers
 
 ENDS_S = 120.0
 
@@ -24,17 +23,8 @@ ENDS_S = 120.0
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Generator[PipelineProcess]:
     """One service and one NATS server for all tests of this file."""
-    folder = tmp_path_factory.mktemp("pipeline")
-    nats = NatsServer(folder / "nats")
-    nats.start()
-    process = PipelineProcess(folder, nats)
-    try:
-        process.start()
+    with running_pipeline(tmp_path_factory.mktemp("pipeline")) as process:
         yield process
-        assert process.stop() == 0, (folder / "pipeline.log").read_text()[-3000:]
-    finally:
-        process.kill()
-        nats.stop()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from suti.client.errors import RemoteError
 from suti.core import keys
 from suti.core.ids import new_request_id
 from suti.ml.quality.recipe import FilterRecipe
-from tests.system.workers_stack import ENDS_S, Stack
+from tests.system.workers_stack import ENDS_S, Stack, running
 from tests.unit.stages.shards import Run, open_run
 from tests.unit.stages.test_apprentice import judged_run
 
@@ -24,12 +24,8 @@ EVERYTHING = FilterRecipe(min_gain=-2.0, max_copy_similarity=1.0, min_copy_diffe
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    stack = Stack(tmp_path_factory.mktemp("training"), services=(Service.APPRENTICE,))
-    try:
-        stack.start()
+    with running(tmp_path_factory.mktemp("training"), services=(Service.APPRENTICE,)) as stack:
         yield stack
-    finally:
-        stack.stop()
 
 
 @pytest.fixture

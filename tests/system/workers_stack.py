@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -200,3 +201,14 @@ class Stack:
                     logs = "\n".join(f"--- {service.value}\n{self.log(service)}" for service in self.services)
                     raise AssertionError(f"run {run_id} did not end; dead letters: {letters}\n{run}\n{logs}")
                 time.sleep(0.1)
+
+
+@contextmanager
+def running(folder: Path, *, services: Sequence[Service] = RUN_SERVICES) -> Generator[Stack]:
+    """These services, ready, until the block ends."""
+    stack = Stack(folder, services=services)
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()

@@ -1,16 +1,15 @@
 """A proxy between a launcher and the real API server, on loopback and in plain HTTP, that fails as it is told to."""
 
 import socket
-import struct
-import threading
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 
 import urllib3
 from kubernetes.client import Configuration
 from kubernetes.client.rest import RESTClientObject
+
+from tests.servers.http import Handler, listening, reset_on_close
 
 RESET = "reset"
 
@@ -28,7 +27,7 @@ class Faults:
         """Resets every connection that a watch runs on."""
         for connection in list(self.running):
             with suppress(OSError):
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                reset_on_close(connection)
                 connection.shutdown(socket.SHUT_RDWR)
 
 
@@ -39,9 +38,7 @@ def proxied(configuration: Configuration, faults: Faults) -> Generator[str]:
     pool = cast("urllib3.PoolManager", rest)
     host = str(configuration.host).rstrip("/")
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Forwarding(Handler):
         def _forward(self) -> None:
             watch = "watch=true" in self.path
             todo = faults.watches if watch else faults.calls
@@ -60,15 +57,13 @@ def proxied(configuration: Configuration, faults: Faults) -> Generator[str]:
                 retries=False,
                 timeout=400,
             )
-            self.send_response(answer.status)
-            self.send_header("Transfer-Encoding", "chunked")
-            self.end_headers()
+            self.begin_chunks(answer.status)
             if watch:
                 faults.running.add(self.connection)
             try:
                 for data in answer.stream(2**16):
-                    self._chunk(data)
-                self._chunk(b"")
+                    self.chunk(data)
+                self.chunk(b"")
             except OSError:
                 self.close_connection = True
             finally:
@@ -77,36 +72,15 @@ def proxied(configuration: Configuration, faults: Faults) -> Generator[str]:
 
         do_GET = do_PATCH = do_DELETE = do_POST = _forward
 
-        def _chunk(self, data: bytes) -> None:
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
-            self.wfile.flush()
-
         def _fail(self, fault: int | str) -> None:
-            self.close_connection = True
             if isinstance(fault, str):
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self.connection.close()
+                self.reset()
                 return
-            body = b'{"kind": "Status", "code": %d, "message": "told to fail"}' % fault
-            self.send_response(fault)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.close_connection = True
+            self.answer(fault, {"kind": "Status", "code": fault, "message": "told to fail"})
 
-        def finish(self) -> None:
-            if self.connection.fileno() >= 0:
-                with suppress(OSError):
-                    super().finish()
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as the base class has it
-            """Says nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        faults.cut()
-        server.shutdown()
-        server.server_close()
+    with listening(Forwarding) as address:
+        try:
+            yield address
+        finally:
+            faults.cut()

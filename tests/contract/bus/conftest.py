@@ -14,19 +14,12 @@ from suti.infra.bus.tickets import ShardTicket
 from suti.infra.bus.worker import Handle, Worker
 from suti.infra.dead_letters import DeadLetters
 from suti.infra.store import Store
-from tests.servers.nats import NatsServer, nats_server
+from tests.servers.nats import bus, nats_server
 
-__all__ = ["nats_server"]
+__all__ = ["bus", "nats_server"]
 
 RUN = "01JD0000000000000000000000"
 PATIENCE = Patience(crashes=3, backoff_s=(0.05,))
-
-
-@pytest.fixture
-async def bus(nats_server: NatsServer) -> AsyncGenerator[Bus]:
-    async with await Bus.connect(nats_server.url, name="test") as connected:
-        await connected.ensure_streams()
-        yield connected
 
 
 @pytest.fixture

@@ -1,34 +1,18 @@
 """A NATS server whose certificate an authority of our own signed."""
 
-import subprocess
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
 from suti.infra.bus.connection import Bus, BusRefused, BusUnavailable
+from tests.servers.certificates import make_certificate
 from tests.servers.nats import NatsServer
 
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """Its own authority, for 127.0.0.1; the key stands beside it."""
-    path = tmp_path / "nats.crt"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "2",
-    ]
-    command += ["-keyout", str(tmp_path / "nats.key"), "-out", str(path), "-subj", "/CN=nats"]
-    subprocess.run([*command, "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
-    return path
+    return make_certificate(tmp_path, "nats")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ _client_calls = _meter.create_histogram("rpc.client.call.duration", unit="s", de
 _jobs = _meter.create_counter("suti.jobs.attempts", unit="{attempt}", description="Ended attempts of job indexes")
 _items = _meter.create_counter("suti.items", unit="{item}", description="What stages took in, put out and dropped")
 _shards = _meter.create_histogram("suti.shard.duration", unit="s", description="How long a shard took, committed")
-_pictures = _meter.create_counter("suti.pictures", unit="{picture}", description="Pictures drawn or scored")
+_drawn = _meter.create_counter("suti.pictures.drawn", unit="{picture}", description="Pictures drawn for requests")
 _waiting = _meter.create_up_down_counter(
     "suti.requests.waiting", unit="{request}", description="Requests that wait for their pictures, drawing included"
 )
@@ -54,9 +54,9 @@ def record_shard(*, stage: str, seconds: float, items_in: int, items_out: int, d
         _items.add(count, {"suti.stage": stage, "suti.direction": kind})
 
 
-def count_pictures(count: int, *, service: str, kind: str) -> None:
-    """Pictures were `drawn`, `scored` or `captioned`."""
-    _pictures.add(count, {"service": service, "suti.kind": kind})
+def count_drawn(pictures: int) -> None:
+    """A request got so many pictures. What stages draw and judge is in `record_shard`."""
+    _drawn.add(pictures)
 
 
 def count_waiting(change: int) -> None:

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from suti.core.errors import PermanentError, RetryableError
-from suti.infra.telemetry.metrics import count_waiting
+from suti.infra.telemetry.metrics import count_drawn, count_waiting
 from suti.ml.diffusion.latents import picture_to_tensor, tensor_to_picture, to_model_space, to_pictures
 from suti.ml.diffusion.recipe import SamplingRecipe
 from suti.ml.subject.attention import SubjectContext
@@ -198,6 +198,7 @@ class Painter:
                     continue
                 for job, result in zip(batch, painted, strict=True):
                     if not job.done.done():
+                        count_drawn(len(result.pictures))
                         job.done.set_result(result)
         finally:
             self._ended = True

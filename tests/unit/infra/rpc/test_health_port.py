@@ -10,12 +10,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from suti.api.pipeline.v1 import pipeline_pb2, pipeline_pb2_grpc
 from suti.infra.rpc.security import ServerSecurity
 from suti.infra.rpc.server import MODEL, RpcServer
+from tests.servers.certificates import make_certificate
 from tests.unit.infra.rpc.answering import Answering
-from tests.unit.infra.rpc.test_tls import echo, make_certificate
+from tests.unit.infra.rpc.test_tls import echo
 
 
 async def test_probes_hear_of_health_without_a_certificate_and_of_nothing_else(tmp_path: Path) -> None:
-    certificate, key = make_certificate(tmp_path, "server")
+    path = make_certificate(tmp_path, "server")
+    certificate, key = path.read_bytes(), path.with_suffix(".key").read_bytes()
     security = ServerSecurity(certificate=certificate, key=key, client_ca=certificate, tokens=frozenset({"secret"}))
     server = RpcServer("127.0.0.1:0", security=security, health_address="127.0.0.1:0")
     answering = Answering(echo)  # pyright: ignore[reportAbstractUsage] - grpc answers UNIMPLEMENTED for the rest

@@ -19,7 +19,7 @@ from suti.infra.telemetry.setup import setup
 
 with setup("suti_filtering", otlp_endpoint=sys.argv[1]), working_on(run_id="R", stage="filtering", shard=3):
     with trace.get_tracer("test").start_as_current_span("scoring"):
-        metrics.count_pictures(5, service="filtering", kind="scored")
+        metrics.record_shard(stage="filtering", seconds=1.0, items_in=5, items_out=3, dropped=2)
 """
 
 EXPOSING = """
@@ -28,7 +28,7 @@ from suti.infra.telemetry import metrics
 from suti.infra.telemetry.setup import setup
 
 with setup("suti_filtering", prometheus_port=int(sys.argv[1])):
-    metrics.count_pictures(5, service="filtering", kind="scored")
+    metrics.record_shard(stage="filtering", seconds=1.0, items_in=5, items_out=3, dropped=2)
     print(urllib.request.urlopen(f"http://127.0.0.1:{sys.argv[1]}/metrics").read().decode())
 """
 
@@ -85,12 +85,12 @@ async def test_spans_and_metrics_reach_a_collector() -> None:
     assert span.name == "scoring"
     assert told["service.name"] == "suti_filtering"
     assert (told["suti.run_id"], told["suti.stage"], told["suti.shard"]) == ("R", "filtering", 3)
-    assert "suti.pictures" in metrics.names
+    assert "suti.items" in metrics.names
 
 
 async def test_metrics_are_exposed_for_prometheus() -> None:
     exposed = await run(EXPOSING, str(free_port()))
 
-    (line,) = [line for line in exposed.splitlines() if line.startswith("suti_pictures_total{")]
-    assert 'suti_kind="scored"' in line
+    (line,) = [line for line in exposed.splitlines() if line.startswith("suti_items_total{") and '"in"' in line]
+    assert 'suti_stage="filtering"' in line
     assert float(line.split()[-1]) == 5.0

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
+
+from tests.servers.http import Handler, listening
 
 Request = dict[str, Any]
 
@@ -44,7 +45,7 @@ class ChatServer:
 def serving(server: ChatServer) -> Generator[ChatServer]:
     """The server, listening on a free port of this machine until the block ends."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Chatting(Handler):
         def do_POST(self) -> None:
             sent = self.rfile.read(int(self.headers["Content-Length"]))
             reply = server.reply(cast(Request, json.loads(sent)))
@@ -62,19 +63,9 @@ def serving(server: ChatServer) -> Generator[ChatServer]:
             except OSError:  # the client gave up waiting
                 self.close_connection = True
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-            del format, args
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.url = f"http://127.0.0.1:{http.server_port}/v1"
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with listening(Chatting) as address:
+        server.url = f"{address}/v1"
         yield server
-    finally:
-        http.shutdown()
-        http.server_close()
-        thread.join()
 
 
 def _completion(text: str) -> bytes:

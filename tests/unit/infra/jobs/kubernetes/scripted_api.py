@@ -2,14 +2,12 @@
 
 import json
 import queue
-import socket
-import struct
-import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.servers.http import Handler, listening
 
 Object = dict[str, Any]
 
@@ -40,9 +38,7 @@ class ScriptedApi:
 def serving(api: ScriptedApi) -> Generator[str]:
     """Serves on a free loopback port: its address."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Scripted(Handler):
         def do_GET(self) -> None:
             query = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
             kind = "watch" if "watch" in query else "list"
@@ -59,59 +55,29 @@ def serving(api: ScriptedApi) -> Generator[str]:
             more = {"continue": str(end)} if end < len(api.objects) else {}
             api.lists += start == 0
             metadata = {"resourceVersion": str(api.version), **more}
-            self._answer(200, {"metadata": metadata, "items": api.objects[start:end]})
+            self.answer(200, {"metadata": metadata, "items": api.objects[start:end]})
 
         def _watch(self) -> None:
-            self.send_response(200)
-            self.send_header("Transfer-Encoding", "chunked")  # as the API server does
-            self.end_headers()
+            self.begin_chunks()  # as the API server does
             while (event := api.events.get()) != "":
                 if isinstance(event, str):
-                    self._reset()
+                    self.reset()
                     return
                 line = json.dumps(event).encode() + b"\n"
                 for piece in (line[:20], line[20:]):  # events come in pieces
-                    self._chunk(piece)
-            self._chunk(b"")
-
-        def _chunk(self, data: bytes) -> None:
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
-            self.wfile.flush()
+                    self.chunk(piece)
+            self.chunk(b"")
 
         def _fail(self, fault: int | str) -> None:
             if isinstance(fault, str):
-                self._reset()
+                self.reset()
             else:
-                self._answer(fault, {"kind": "Status", "code": fault, "reason": "Told", "message": "told to fail"})
+                later = {"Retry-After": api.retry_after} if fault == 429 and api.retry_after else {}
+                body = {"kind": "Status", "code": fault, "reason": "Told", "message": "told to fail"}
+                self.answer(fault, body, headers=later)
 
-        def _answer(self, code: int, body: Object) -> None:
-            data = json.dumps(body).encode()
-            self.send_response(code)
-            self.send_header("Content-Length", str(len(data)))
-            if code == 429 and api.retry_after:
-                self.send_header("Retry-After", api.retry_after)
-            self.end_headers()
-            self.wfile.write(data)
-
-        def _reset(self) -> None:
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.close()
-            self.close_connection = True
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as the base class has it
-            """Says nothing."""
-
-        def finish(self) -> None:
-            if self.connection.fileno() >= 0:
-                super().finish()
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        api.events.put("")
-        server.shutdown()
-        server.server_close()
+    with listening(Scripted) as address:
+        try:
+            yield address
+        finally:
+            api.events.put("")

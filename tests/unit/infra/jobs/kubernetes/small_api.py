@@ -8,9 +8,10 @@ import json
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.servers.http import Handler, listening
 
 Object = dict[str, Any]
 
@@ -60,9 +61,7 @@ class SmallApi:
 def serving(api: SmallApi) -> Generator[str]:
     """Serves on a free loopback port: its address."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Serving(Handler):
         def _serve(self) -> None:
             parts = urlsplit(self.path)
             query = {name: values[0] for name, values in parse_qs(parts.query).items()}
@@ -70,7 +69,7 @@ def serving(api: SmallApi) -> Generator[str]:
             if "watch" not in query:
                 api.calls.append(f"{self.command} {parts.path}")
             if (refused := api.refuse.get(self.command)) is not None:
-                self._answer(refused[0], {"message": refused[1], "reason": "Told"})
+                self.answer(refused[0], {"message": refused[1], "reason": "Told"})
             elif "watch" in query:
                 self._watch(parts.path, int(query["resourceVersion"]))
             elif self.command == "GET":
@@ -85,39 +84,37 @@ def serving(api: SmallApi) -> Generator[str]:
         def _get(self, path: str) -> None:
             if path.rsplit("/", 1)[-1] in ("jobs", "pods", "events"):
                 items = [one for at, one in sorted(api.objects.items()) if at.startswith(f"{path}/")]
-                self._answer(200, {"metadata": {"resourceVersion": str(len(api.log))}, "items": items})
+                self.answer(200, {"metadata": {"resourceVersion": str(len(api.log))}, "items": items})
             elif path in api.objects:
-                self._answer(200, api.objects[path])
+                self.answer(200, api.objects[path])
             else:
-                self._answer(404, {"message": f"{path} not found", "reason": "NotFound"})
+                self.answer(404, {"message": f"{path} not found", "reason": "NotFound"})
 
         def _patch(self, path: str, body: Object, *, apply: bool) -> None:
             old = api.objects.get(path)
             if old is None and not apply:
-                self._answer(404, {"message": "not found"})
+                self.answer(404, {"message": "not found"})
             elif old is not None and apply and old["spec"]["template"] != body["spec"]["template"]:
-                self._answer(422, {"message": "spec.template: field is immutable", "reason": "Invalid"})
+                self.answer(422, {"message": "spec.template: field is immutable", "reason": "Invalid"})
             elif old is not None and body["metadata"].get("uid", old["metadata"]["uid"]) != old["metadata"]["uid"]:
-                self._answer(409, {"message": "the uid is another", "reason": "Conflict"})
+                self.answer(409, {"message": "the uid is another", "reason": "Conflict"})
             else:
-                self._answer(200, api.put(path, _merged(old or {}, body)))
+                self.answer(200, api.put(path, _merged(old or {}, body)))
 
         def _delete(self, path: str, body: Object) -> None:
             old = api.objects.get(path)
             if old is None:
-                self._answer(404, {"message": "not found"})
+                self.answer(404, {"message": "not found"})
             elif body["preconditions"]["uid"] != old["metadata"]["uid"]:
-                self._answer(409, {"message": "the uid is another", "reason": "Conflict"})
+                self.answer(409, {"message": "the uid is another", "reason": "Conflict"})
             elif api.keep_deleted:
-                self._answer(200, api.put(path, _merged(old, {"metadata": {"deletionTimestamp": "now"}})))
+                self.answer(200, api.put(path, _merged(old, {"metadata": {"deletionTimestamp": "now"}})))
             else:
                 api.remove(path)
-                self._answer(200, {"status": "Success"})
+                self.answer(200, {"status": "Success"})
 
         def _watch(self, path: str, version: int) -> None:
-            self.send_response(200)
-            self.send_header("Transfer-Encoding", "chunked")
-            self.end_headers()
+            self.begin_chunks()
             while api.open:
                 with api.changed:
                     if len(api.log) == version:
@@ -126,37 +123,16 @@ def serving(api: SmallApi) -> Generator[str]:
                 for at, event in events:
                     version += 1
                     if at.startswith(f"{path}/"):
-                        data = json.dumps(event).encode() + b"\n"
-                        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
-            self.wfile.write(b"0\r\n\r\n")
+                        self.chunk(json.dumps(event).encode() + b"\n")
+            self.chunk(b"")
 
-        def _answer(self, code: int, body: Object) -> None:
-            data = json.dumps(body).encode()
-            self.send_response(code)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as the base class has it
-            """Says nothing."""
-
-        def handle(self) -> None:
-            try:
-                super().handle()
-            except (BrokenPipeError, ConnectionResetError):
-                return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        with api.changed:
-            api.open = False
-            api.changed.notify_all()
-        server.shutdown()
-        server.server_close()
+    with listening(Serving) as address:
+        try:
+            yield address
+        finally:
+            with api.changed:
+                api.open = False
+                api.changed.notify_all()
 
 
 def _merged(old: Object, new: Object) -> Object:
