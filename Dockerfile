@@ -32,27 +32,19 @@ ENV UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1
 COPY --from=wheel /wheels /wheels
 RUN uv pip install --quiet --no-cache --no-deps --target /suti /wheels/*.whl
 
-# The image: a virtual environment at /opt/suti. uv is only looked at from its own stage, so nothing is copied twice.
+# The image: a virtual environment at /opt/suti. What installs it comes and goes within a layer, so nothing is copied twice.
 FROM python:3.12-slim-bookworm
 RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin suti \
-    && pip uninstall --quiet --yes --root-user-action=ignore pip setuptools wheel 2>/dev/null; \
-    rm -rf /var/cache/apt/* /var/lib/apt/lists/*
+    && rm -rf /var/cache/apt/* /var/lib/apt/lists/*
 ENV VIRTUAL_ENV=/opt/suti UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_NO_CACHE=1
-# Copied, not looked at: then whoever changes it gets new layers.
-COPY scripts/prune_packages.py /opt/suti-pins/
+COPY scripts/install_pins.sh scripts/prune_packages.py /opt/suti-pins/
 COPY --from=pins /pins/torch.txt /opt/suti-pins/
-RUN --mount=type=bind,from=uv,source=/usr/local/bin,target=/uv \
-    /uv/uv venv --quiet --python /usr/local/bin/python3 /opt/suti \
-    && if [ -s /opt/suti-pins/torch.txt ]; then \
-        /uv/uv pip install --quiet --no-deps --require-hashes -r /opt/suti-pins/torch.txt \
-        && python3 /opt/suti-pins/prune_packages.py /opt/suti/lib/python3.12/site-packages; \
-    fi
+RUN sh /opt/suti-pins/install_pins.sh /opt/suti-pins/torch.txt
 COPY --from=pins /pins/rest.txt /opt/suti-pins/
-RUN --mount=type=bind,from=uv,source=/usr/local/bin,target=/uv \
-    /uv/uv pip install --quiet --no-deps --require-hashes -r /opt/suti-pins/rest.txt \
-    && python3 /opt/suti-pins/prune_packages.py /opt/suti/lib/python3.12/site-packages
+RUN sh /opt/suti-pins/install_pins.sh /opt/suti-pins/rest.txt
 COPY --from=suti /suti /opt/suti/lib/python3.12/site-packages
-RUN ln -s lib/python3.12/site-packages/suti/toyworld/models /opt/suti/toy-models
+RUN ln -s lib/python3.12/site-packages/suti/toyworld/models /opt/suti/toy-models \
+    && pip uninstall --quiet --yes --root-user-action=ignore pip setuptools wheel
 # The root file system may be read-only: only /tmp is written to.
 ENV PATH=/opt/suti/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp HF_HOME=/tmp/huggingface \
     TOKENIZERS_PARALLELISM=false
