@@ -10,4 +10,3 @@ if [ -s "$1" ]; then
   python3 "$(dirname "$0")/prune_packages.py" /opt/suti/lib/python3.12/site-packages
 fi
 pip uninstall --quiet --yes --root-user-action=ignore uv
-find /usr/local/lib/python3.12 -name __pycache__ -newer "$1" -prune -exec rm -rf {} +
