@@ -105,6 +105,10 @@ chart: $(READY) chart-tools ## Writes the chart's schema and README from values.
 test-charts: $(READY) chart-tools ## The chart's tests over rendered manifests
 	$(BIN)/pytest tests/charts $(ARGS)
 
+.PHONY: test-cluster
+test-cluster: $(READY) chart-tools ## The tests on a real cluster: KUBECONFIG=..., and LOAD_IMAGE="kind load docker-image" where images must be loaded
+	$(BIN)/pytest tests/cluster --durations=20 --durations-min=5 $(ARGS)
+
 .PHONY: chart-tools
 chart-tools: $(READY) ## Helm and the schemas of Kubernetes for the chart's tests, once (needs Go)
 	@if command -v go >/dev/null; then scripts/build_helm.sh >/dev/null; $(BIN)/python scripts/kubernetes_schemas.py >/dev/null; \
