@@ -27,10 +27,13 @@ COPY libs libs
 COPY services services
 RUN uv build --quiet --wheel --out-dir /wheels
 
+# The toy models are for those who name models (pipeline) and who load them.
 FROM uv AS suti
 ENV UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1
 COPY --from=wheel /wheels /wheels
-RUN uv pip install --quiet --no-cache --no-deps --target /suti /wheels/*.whl
+ARG EXTRAS
+RUN uv pip install --quiet --no-cache --no-deps --target /suti /wheels/*.whl \
+    && if [ "$EXTRAS" = clustering ]; then rm -r /suti/suti/toyworld/models; fi
 
 # The image: a virtual environment at /opt/suti. What installs it comes and goes within a layer, so nothing is copied twice.
 FROM python:3.12-slim-bookworm

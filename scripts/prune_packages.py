@@ -16,6 +16,7 @@ _EVERYWHERE = {
         "pyarrow/tests",
         "Crypto/SelfTest",
         "numpy/_core/include",
+        "numpy/f2py",
         "scipy/**/tests",
         "torch/include",
         "nvidia/*/include",
@@ -32,8 +33,9 @@ _EVERYWHERE = {
         "kubernetes/client/models/[!_]*",
     ),
 }
-# imagehash, the one that wants SciPy there, takes a cosine transform of it.
+# imagehash, the one that wants them there, takes a cosine transform of SciPy; PyWavelets is for a hash that nobody takes.
 _WITHOUT_TORCH = {
+    "PyWavelets": ("pywt", "[Pp]y[Ww]avelets*"),
     "what of SciPy is no Fourier transform": tuple(
         f"scipy/{part}"
         for part in (
