@@ -15,6 +15,7 @@ from suti.api.types.v1.types_pb2 import Stage as StageMessage
 from suti.core.errors import InvalidArgument
 from suti.core.records import Stage
 from suti.infra.dead_letters import DeadLetter
+from suti.infra.tombstones import Tombstone
 from suti.stages import run_spec
 from suti.stages.crawls import CrawlFormat
 from suti.stages.outcome import RunOutcome
@@ -24,6 +25,7 @@ from suti.stages.run_view import RunView, StageView
 from suti.stages.shards import RunState
 
 MAX_CREATED_BY = 200
+MAX_REASON = 1_000
 _FORMATS: "Mapping[pb.CrawlFormat.ValueType, CrawlFormat]" = {
     pb.CRAWL_FORMAT_WARC: "warc",
     pb.CRAWL_FORMAT_IMG2DATASET: "img2dataset",
@@ -37,8 +39,7 @@ def order_from_proto(message: pb.RunOrder, *, created_by: str, default_preset: P
         raise InvalidArgument("order.input.url", "empty: name the crawl")
     if message.seed >= 2**63:
         raise InvalidArgument("order.seed", f"{message.seed} is too large: give one below 2^63")
-    if len(created_by) > MAX_CREATED_BY:
-        raise InvalidArgument("created_by", f"{len(created_by)} characters: give {MAX_CREATED_BY} at most")
+    check_length("created_by", created_by, MAX_CREATED_BY)
     roles = {"base": message.models.base, "clip": message.models.clip, "warmstart": message.models.warmstart}
     return RunOrder(
         url=message.input.url,
@@ -103,6 +104,36 @@ def letter_to_proto(letter: DeadLetter) -> pb.DeadLetter:
         trace_id=letter.trace_id,
         create_time=timestamp(letter.at),
     )
+
+
+def tombstone_from_proto(message: pb.CreateTombstoneRequest) -> Tombstone:
+    """The new tombstone that a message asks for. Raises InvalidArgument."""
+    check_length("why", message.why, MAX_REASON)
+    check_length("created_by", message.created_by, MAX_CREATED_BY)
+    return Tombstone.of(
+        urls=message.urls,
+        picture_ids=message.picture_ids,
+        why=message.why,
+        by=message.created_by or "anonymous",
+    )
+
+
+def tombstone_to_proto(tombstone: Tombstone) -> pb.Tombstone:
+    """The tombstone as it is told."""
+    return pb.Tombstone(
+        tombstone_id=tombstone.tombstone_id,
+        urls=tombstone.urls,
+        picture_ids=tombstone.picture_ids,
+        why=tombstone.why,
+        created_by=tombstone.created_by,
+        create_time=timestamp(tombstone.created_at),
+    )
+
+
+def check_length(field: str, text: str, longest: int) -> None:
+    """Raises InvalidArgument for a text that is too long."""
+    if len(text) > longest:
+        raise InvalidArgument(field, f"{len(text)} characters: give {longest} at most")
 
 
 def timestamp(at: datetime) -> Timestamp:

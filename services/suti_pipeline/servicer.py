@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc.aio
+from google.protobuf.empty_pb2 import Empty
 
 from suti.api.pipeline.v1 import pipeline_pb2 as pb
 from suti.api.pipeline.v1 import pipeline_pb2_grpc
@@ -19,6 +20,7 @@ from suti.infra.requests import RequestLedger, body_sha256
 from suti.infra.rpc.paging import page_of, time_token
 from suti.infra.store import Store
 from suti.infra.telemetry.context import working_on
+from suti.infra.tombstones import add_tombstone, list_tombstones, remove_tombstone
 from suti.stages.presets import PresetName
 from suti.stages.replays import ReplayOrder
 from suti.stages.run_view import RunReader, RunView
@@ -29,7 +31,6 @@ from suti_pipeline.runs import Runs
 from suti_pipeline.study import Study
 
 _MIN_INTERVAL_S = 0.1
-_MAX_REASON = 1_000
 
 _log = logging.getLogger(__name__)
 
@@ -116,8 +117,7 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
 
     async def CancelRun(self, request: pb.CancelRunRequest, context: Context) -> pb.Run:
         """Ask a run to stop."""
-        if len(request.reason) > _MAX_REASON:
-            raise InvalidArgument("reason", f"{len(request.reason)} characters: give {_MAX_REASON} at most")
+        convert.check_length("reason", request.reason, convert.MAX_REASON)
         if await asyncio.to_thread(self._runs.cancel, request.run_id, reason=request.reason):
             await self._bus.announce("cancelled", run_id=request.run_id)
             self._controller.ring()
@@ -184,6 +184,35 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
     async def GetProvenance(self, request: pb.GetProvenanceRequest, context: Context) -> pb.GetProvenanceResponse:
         """Where a thing came from, or what became of it."""
         return await asyncio.to_thread(self._study.provenance, request)
+
+    async def CreateTombstone(self, request: pb.CreateTombstoneRequest, context: Context) -> pb.Tombstone:
+        """Take pages or pictures out of all that begins from now on."""
+        body = body_sha256(request)
+        done = await asyncio.to_thread(self._requests.find, request.request_id, body_sha256=body)
+        if done is not None:
+            return pb.Tombstone.FromString(done)
+        tombstone = convert.tombstone_from_proto(request)
+        await asyncio.to_thread(add_tombstone, self._store, tombstone)
+        answer = convert.tombstone_to_proto(tombstone).SerializeToString(deterministic=True)
+        return pb.Tombstone.FromString(await asyncio.to_thread(self._requests.record, request.request_id, body, answer))
+
+    async def ListTombstones(self, request: pb.ListTombstonesRequest, context: Context) -> pb.ListTombstonesResponse:
+        """Tombstones, newest first."""
+        page = page_of(
+            await asyncio.to_thread(list_tombstones, self._store),
+            size=request.page_size,
+            token=request.page_token,
+            token_of=lambda one: time_token(one.created_at, one.tombstone_id),
+            newest_first=True,
+        )
+        return pb.ListTombstonesResponse(
+            tombstones=[convert.tombstone_to_proto(one) for one in page.items], next_page_token=page.next_token
+        )
+
+    async def DeleteTombstone(self, request: pb.DeleteTombstoneRequest, context: Context) -> Empty:
+        """Take a tombstone back."""
+        await asyncio.to_thread(remove_tombstone, self._store, request.tombstone_id)
+        return Empty()
 
     async def _started(self, run_id: str) -> pb.Run:
         self._controller.ring()

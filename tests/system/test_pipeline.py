@@ -286,3 +286,21 @@ async def _committed(store: Store, run_id: str, stage: Stage, count: int) -> Non
     async with asyncio.timeout(ENDS_S):
         while len(Ledger(store, run_id).commits(stage)) < count:  # noqa: ASYNC110 - the store rings no bell
             await asyncio.sleep(0.05)
+
+
+def test_what_somebody_wants_out_is_listed_with_its_reason_until_it_is_taken_back(pipeline: PipelineProcess) -> None:
+    request_id, url = new_request_id(), "HTTPS://Shop.example/a#b"
+    with pipeline.client() as suti:
+        made, again = (
+            suti.create_tombstone(urls=[url], why="ticket 7", created_by="ann", request_id=request_id) for _ in range(2)
+        )
+        listed = list(suti.list_tombstones())
+        suti.delete_tombstone(made.tombstone_id)
+        left = list(suti.list_tombstones())
+        with pytest.raises(SutiError, match="no tombstone"):
+            suti.delete_tombstone(made.tombstone_id)
+
+    assert again == made
+    assert [list(one.urls) for one in listed] == [["https://shop.example/a"]]
+    assert (listed[0].why, listed[0].created_by) == ("ticket 7", "ann")
+    assert left == []

@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "doctor": "Say what is missing on this machine, and how to get it.",
     "run": "Turn a crawl into an apprentice: start, watch, explain and audit runs.",
     "dead": "Look at work that was given up: list it, try it again, drop it.",
+    "tombstone": "Take pages and pictures out that somebody wants out.",
     "trace": "Show where a run's time went, as a tree.",
     "crawl": "Draw small crawls with made-up subjects, to try things with.",
     "models": "List, import, promote and calibrate models.",

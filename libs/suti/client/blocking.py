@@ -221,6 +221,9 @@ class Suti(Connection):
     list_dead_letters = _pages(pipeline.list_dead_letters)
     replay_dead_letters = _unary(pipeline.replay_dead_letters)
     drop_dead_letters = _unary(pipeline.drop_dead_letters)
+    create_tombstone = _unary(pipeline.create_tombstone)
+    list_tombstones = _pages(pipeline.list_tombstones)
+    delete_tombstone = _unary(pipeline.delete_tombstone)
 
     register_subject = _unary(generation.register_subject)
     get_subject = _unary(generation.get_subject)

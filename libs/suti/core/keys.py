@@ -9,7 +9,7 @@ DRAWN = "drawn/"
 OPERATIONS = "operations/"
 TUNED = "tuned/"
 JOBS = "jobs/"
-TOMBSTONES = "tombstones.json"
+TOMBSTONES = "tombstones/"
 PROMOTED_MODEL = "models/promoted.json"  # the apprentice that draws when a request names no model
 
 
@@ -36,6 +36,11 @@ def dead_shard(run_id: str, stage_name: str, index: int) -> str:
 def stopped_shard(run_id: str, stage_name: str, index: int) -> str:
     """Exists while somebody wants a shard's work to rest: nobody goes on with it until it is gone."""
     return f"{shard(run_id, stage_name, index)}stopped.json"
+
+
+def tombstone(tombstone_id: str) -> str:
+    """What somebody once wanted out; every stage reads all of them."""
+    return f"{TOMBSTONES}{tombstone_id}.json"
 
 
 def promotion(promotion_id: str) -> str:

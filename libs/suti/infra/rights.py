@@ -46,6 +46,7 @@ STORE: Final[Mapping[str, StoreRights]] = {
             f"{_EVERY_RUN}outcome.json",
             f"{_EVERY_RUN}dead.json",
             keys.DEAD_LETTERS,
+            keys.TOMBSTONES,
             f"{keys.REQUESTS}pipeline/",
         ),
         reads=(*_FOR_ALL, keys.MODELS, keys.DRAWN, _CRAWLS),

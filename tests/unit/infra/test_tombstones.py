@@ -1,15 +1,23 @@
-"""Tombstones: what somebody wants out is recognised however it is spelled, and a broken list stops everything."""
+"""Tombstones: what somebody wants out is recognised however it is spelled, and a broken one stops everything."""
 
-import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from suti.core import keys
-from suti.core.errors import BadConfiguration
+from suti.core.errors import BadConfiguration, InvalidArgument, NotFound
 from suti.core.records import PictureRow
 from suti.infra.store import Store
-from suti.infra.tombstones import Tombstones, TombstonesUnreadable, add_tombstones, load_tombstones
+from suti.infra.tombstones import (
+    Tombstone,
+    Tombstones,
+    TombstonesUnreadable,
+    add_tombstone,
+    list_tombstones,
+    load_tombstones,
+    remove_tombstone,
+)
 
 PICTURE = "ab" * 32
 
@@ -19,7 +27,7 @@ def store(tmp_path: Path) -> Store:
     return Store.open(f"file://{tmp_path}")
 
 
-def test_a_store_without_a_list_buries_nothing(store: Store) -> None:
+def test_a_store_without_tombstones_buries_nothing(store: Store) -> None:
     tombstones = load_tombstones(store)
 
     assert tombstones == Tombstones()
@@ -28,7 +36,7 @@ def test_a_store_without_a_list_buries_nothing(store: Store) -> None:
 
 
 def test_pictures_and_urls_are_covered_in_every_spelling(store: Store) -> None:
-    add_tombstones(store, urls=["HTTP://Example.org:80/page#top"], picture_ids=[PICTURE.upper()])
+    add_tombstone(store, Tombstone.of(urls=["HTTP://Example.org:80/page#top"], picture_ids=[PICTURE.upper()]))
     tombstones = load_tombstones(store)
 
     assert tombstones.covers(url="http://example.org/page")
@@ -38,34 +46,56 @@ def test_pictures_and_urls_are_covered_in_every_spelling(store: Store) -> None:
     assert not tombstones.covers(picture_id="cd" * 32, url="http://example.org/other")
 
 
-def test_a_list_written_by_hand_is_read(store: Store) -> None:
-    listed = {"format": 1, "urls": ["http://Example.org"], "picture_ids": []}
-    store.put(keys.TOMBSTONES, json.dumps(listed).encode())
+def test_who_wanted_it_and_why_is_kept(store: Store) -> None:
+    first = Tombstone.of(urls=["http://a/"], why="ticket 7", by="ann")
+    second = Tombstone.of(picture_ids=[PICTURE])
+    for one in (first, second):
+        add_tombstone(store, one)
 
-    assert load_tombstones(store).covers(url="http://example.org/")
+    assert list_tombstones(store) == [second, first]
 
 
-def test_adding_keeps_what_was_buried_before(store: Store) -> None:
-    add_tombstones(store, urls=["http://a/"])
-    add_tombstones(store, picture_ids=[PICTURE])
+def test_of_many_at_once_none_is_lost(store: Store) -> None:
+    urls = [f"http://a/{number}" for number in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        for url in urls:
+            pool.submit(add_tombstone, store, Tombstone.of(urls=[url]))
 
-    assert load_tombstones(store) == Tombstones(frozenset({"http://a/"}), frozenset({PICTURE}))
+    assert load_tombstones(store).urls == set(urls)
+
+
+def test_what_is_taken_back_may_be_used_again(store: Store) -> None:
+    mistake = Tombstone.of(urls=["http://a/"])
+    add_tombstone(store, mistake)
+
+    remove_tombstone(store, mistake.tombstone_id)
+
+    assert load_tombstones(store) == Tombstones()
+    with pytest.raises(NotFound):
+        remove_tombstone(store, mistake.tombstone_id)
 
 
 def test_a_url_that_is_none_is_compared_letter_by_letter(store: Store) -> None:
-    tombstones = add_tombstones(store, urls=["http://a:99999999/"])
+    add_tombstone(store, Tombstone.of(urls=["http://a:99999999/"]))
 
-    assert tombstones.covers(url="http://a:99999999/")
-    assert not tombstones.covers(url="http://[broken")
+    assert load_tombstones(store).covers(url="http://a:99999999/")
+    assert not load_tombstones(store).covers(url="http://[broken")
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"[]", b"{}", b'{"format": 2}', b'{"format": 1, "urls": 5, "picture_ids": []}']
+    ("urls", "picture_ids"), [([], []), ([], ["ab"]), ([f"http://a/{n}" for n in range(10_001)], [])]
 )
-def test_a_list_that_cannot_be_read_is_never_taken_for_an_empty_one(store: Store, content: bytes) -> None:
-    store.put(keys.TOMBSTONES, content)
+def test_nothing_too_much_and_what_is_no_digest_are_refused(urls: list[str], picture_ids: list[str]) -> None:
+    with pytest.raises(InvalidArgument):
+        Tombstone.of(urls=urls, picture_ids=picture_ids)
 
-    with pytest.raises(TombstonesUnreadable) as unreadable:
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"format": 2}', b'{"format": 1, "urls": 5}'])
+def test_one_that_cannot_be_read_is_never_passed_over(store: Store, content: bytes) -> None:
+    add_tombstone(store, Tombstone.of(urls=["http://a/"]))
+    store.put(keys.tombstone("broken"), content)
+
+    with pytest.raises(TombstonesUnreadable, match="broken") as unreadable:
         load_tombstones(store)
     assert isinstance(unreadable.value, BadConfiguration)
 
@@ -73,15 +103,13 @@ def test_a_list_that_cannot_be_read_is_never_taken_for_an_empty_one(store: Store
 @pytest.mark.parametrize(
     ("buried", "covered"),
     [
-        ({"picture_ids": [PICTURE]}, True),
-        ({"urls": ["http://a/1.png"]}, True),
-        ({"urls": ["http://a/page"]}, True),
-        ({"urls": ["http://a/"]}, False),
+        (Tombstone.of(picture_ids=[PICTURE]), True),
+        (Tombstone.of(urls=["http://a/1.png"]), True),
+        (Tombstone.of(urls=["http://a/page"]), True),
+        (Tombstone.of(urls=["http://a/"]), False),
     ],
 )
-def test_a_row_is_covered_for_its_bytes_its_own_url_or_its_page(
-    store: Store, buried: dict[str, list[str]], covered: bool
-) -> None:
+def test_a_row_is_covered_for_its_bytes_its_own_url_or_its_page(store: Store, buried: Tombstone, covered: bool) -> None:
     row = PictureRow(
         picture_id=PICTURE,
         cluster_id="c",
@@ -98,4 +126,6 @@ def test_a_row_is_covered_for_its_bytes_its_own_url_or_its_page(
         size_bytes=0,
     )
 
-    assert add_tombstones(store, **buried).covers_row(row) is covered
+    add_tombstone(store, buried)
+
+    assert load_tombstones(store).covers_row(row) is covered

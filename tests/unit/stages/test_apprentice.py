@@ -9,7 +9,7 @@ import torch
 from suti.core import keys
 from suti.core.records import LossRow, Stage
 from suti.infra.tables import from_parquet
-from suti.infra.tombstones import add_tombstones
+from suti.infra.tombstones import Tombstone, add_tombstone
 from suti.ml.apprentice.examples import NoExamples
 from suti.ml.apprentice.recipe import ApprenticeRecipe
 from suti.ml.diffusion.base import load_base
@@ -119,7 +119,7 @@ def test_a_checkpoint_that_lost_its_bytes_costs_time_and_nothing_else(run: Run) 
 
 
 def test_nobody_learns_from_a_cluster_that_was_tombstoned_after_the_filter(run: Run) -> None:
-    add_tombstones(run.ledger.store, urls=["https://shop.example/0"])
+    add_tombstone(run.ledger.store, Tombstone.of(urls=["https://shop.example/0"]))
 
     commit = apprentice.run_shard(run.ledger, run.spec, run.models)
 

@@ -8,7 +8,7 @@ from suti.core.ids import prompt_id
 from suti.core.records import CaptionRow, DropRow, PromptRow, Skill, Stage
 from suti.infra.ledger import NotCommitted
 from suti.infra.tables import from_parquet
-from suti.infra.tombstones import add_tombstones
+from suti.infra.tombstones import Tombstone, add_tombstone
 from suti.ml.captions.alt_text import same
 from suti.ml.captions.endpoints import NamedEndpoint
 from suti.ml.captions.openai_endpoint import EndpointUnavailable
@@ -108,7 +108,7 @@ def test_an_empty_shard_commits_nothing_but_its_counts(tmp_path: Path) -> None:
 
 
 def test_a_tombstone_takes_its_page_out_and_is_recorded(run: Run) -> None:
-    add_tombstones(run.ledger.store, urls=["https://shop.example/0"])
+    add_tombstone(run.ledger.store, Tombstone.of(urls=["https://shop.example/0"]))
 
     commit = run_shard(run.ledger, run.spec, run.models, 0)
 

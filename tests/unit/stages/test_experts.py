@@ -21,7 +21,7 @@ from suti.core.seeds import derive_seed
 from suti.infra.ledger import Commit, NotCommitted
 from suti.infra.pictures import read_picture
 from suti.infra.tables import from_parquet
-from suti.infra.tombstones import add_tombstones
+from suti.infra.tombstones import Tombstone, add_tombstone
 from suti.ml.experts.recipe import ExpertRecipe
 from suti.stages.experts import run_shard
 from suti.stages.progress import Preempted, Progress, Stopping, never, silent
@@ -145,7 +145,7 @@ def test_an_expert_that_diverges_is_a_drop_and_the_shard_goes_on(tmp_path: Path)
 def test_a_tombstoned_page_costs_its_expert_even_after_it_was_tuned(run: Run) -> None:
     with pytest.raises(Preempted):
         work(run, stopping=lambda: len(scratch(run)) == 2)
-    add_tombstones(run.ledger.store, urls=["https://shop.example/0"])
+    add_tombstone(run.ledger.store, Tombstone.of(urls=["https://shop.example/0"]))
 
     commit = work(run)
 

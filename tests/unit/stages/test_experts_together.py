@@ -19,7 +19,7 @@ from suti.core.records import CandidateRow, DropRow, LossRow, PictureRow, Stage
 from suti.infra.ledger import Commit
 from suti.infra.pictures import read_picture
 from suti.infra.tables import from_parquet
-from suti.infra.tombstones import add_tombstones
+from suti.infra.tombstones import Tombstone, add_tombstone
 from suti.ml.experts.recipe import ExpertRecipe
 from suti.stages.experts import run_shard
 from suti.stages.progress import Preempted, Progress, Stopping, never, silent
@@ -150,7 +150,7 @@ def test_a_tombstone_costs_its_own_expert_and_no_other(run: Run, tmp_path: Path)
     with pytest.raises(Preempted):
         work(run, stopping=lambda: len(marks(run)) == 2)
     for one in (run, twin):
-        add_tombstones(one.ledger.store, urls=["https://shop.example/0"])
+        add_tombstone(one.ledger.store, Tombstone.of(urls=["https://shop.example/0"]))
 
     commit = work(run)
 

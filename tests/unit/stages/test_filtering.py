@@ -6,7 +6,7 @@ from PIL import Image
 from suti.core.records import CandidateRow, DropRow, ExampleRow, PictureRow, PromptRow, Stage, VerdictRow
 from suti.infra.ledger import Commit, Ledger, NotCommitted
 from suti.infra.tables import from_parquet
-from suti.infra.tombstones import add_tombstones
+from suti.infra.tombstones import Tombstone, add_tombstone
 from suti.ml.clip.embeddings import PART, embeddings_from_bytes
 from suti.ml.quality.recipe import FilterRecipe
 from suti.stages import captioning
@@ -142,7 +142,7 @@ def test_a_replay_at_another_threshold_keeps_exactly_those_above_it(run: Run) ->
 
 def test_a_tombstone_takes_all_that_its_expert_drew(run: Run) -> None:
     draw(run, _pictures(run))
-    add_tombstones(run.ledger.store, urls=["https://shop.example/0"])
+    add_tombstone(run.ledger.store, Tombstone.of(urls=["https://shop.example/0"]))
 
     commit = run_shard(run.ledger, run.spec, run.models, 0)
 

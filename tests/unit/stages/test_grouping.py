@@ -18,7 +18,7 @@ from suti.infra.ledger import Commit, Ledger
 from suti.infra.pictures import read_picture
 from suti.infra.store import Store
 from suti.infra.tables import from_parquet
-from suti.infra.tombstones import add_tombstones
+from suti.infra.tombstones import Tombstone, add_tombstone
 from suti.ml.clusters.crawl_records import CrawlUnreadable
 from suti.ml.clusters.recipe import GroupingRecipe
 from suti.stages.grouping import CrawlChanged, run_shard
@@ -212,7 +212,7 @@ def test_what_is_buried_never_becomes_part_of_a_cluster(tmp_path: Path) -> None:
         _written(tmp_path / "crawl.warc.gz", [*shop(1, [1, 2, 3, 4]), *shop(2, [5, 6, 7]), *shop(3, [1, 8, 9])])
     )
     ledger = _open(tmp_path / "store", spec)
-    add_tombstones(ledger.store, urls=["HTTPS://shop.example/2#x"], picture_ids=[ids.picture_id(png(1))])
+    add_tombstone(ledger.store, Tombstone.of(urls=["HTTPS://shop.example/2#x"], picture_ids=[ids.picture_id(png(1))]))
 
     commit = run_shard(ledger, spec)
 

@@ -12,7 +12,7 @@ from suti.core.records import ClusterScoreRow, DropRow, PictureRow, Stage
 from suti.infra.ledger import Commit, NotCommitted
 from suti.infra.pictures import PictureTarWriter
 from suti.infra.tables import from_parquet, to_parquet
-from suti.infra.tombstones import add_tombstones
+from suti.infra.tombstones import Tombstone, add_tombstone
 from suti.ml.clip.embeddings import PART, embeddings_from_bytes
 from suti.ml.clusters.recipe import SelectionRecipe
 from suti.stages.selection import run_shard
@@ -152,10 +152,11 @@ def test_of_too_many_pictures_those_that_leave_are_told_with_their_score(tmp_pat
 def test_what_was_buried_since_grouping_is_subtracted(tmp_path: Path) -> None:
     run = _run(tmp_path)
     clusters = _group(run, [[1, 2, 3, 4], [5, 6, 7], [8, 9, 10]])
-    add_tombstones(
+    add_tombstone(
         run.ledger.store,
-        picture_ids=[clusters[0][0].picture_id, clusters[1][0].picture_id],
-        urls=[clusters[2][0].page_url],
+        Tombstone.of(
+            picture_ids=[clusters[0][0].picture_id, clusters[1][0].picture_id], urls=[clusters[2][0].page_url]
+        ),
     )
 
     commit = run_shard(run.ledger, run.spec, run.models, 0)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from suti.api.pipeline.v1 import pipeline_pb2 as pb
@@ -126,6 +127,32 @@ def drop_dead_letters(letter_ids: Sequence[str] = (), *, run_id: str = "") -> Un
     """Forget dead letters for good: these, or all of a run."""
     request = pb.DropDeadLettersRequest(choice=_choice(letter_ids, run_id=run_id))
     return _unary("DropDeadLetters", request, pb.DropDeadLettersResponse)
+
+
+def create_tombstone(
+    *,
+    urls: Sequence[str] = (),
+    picture_ids: Sequence[str] = (),
+    why: str = "",
+    created_by: str = "",
+    request_id: str = "",
+) -> Unary[pb.Tombstone]:
+    """Take pages or pictures out of all that begins from now on."""
+    request = pb.CreateTombstoneRequest(
+        request_id=request_id or new_request_id(), urls=urls, picture_ids=picture_ids, why=why, created_by=created_by
+    )
+    return _unary("CreateTombstone", request, pb.Tombstone)
+
+
+def list_tombstones(*, page_size: int = 0) -> Pages[pb.ListTombstonesResponse, pb.Tombstone]:
+    """What was taken out, newest first; pages are fetched as they are needed."""
+    first = _unary("ListTombstones", pb.ListTombstonesRequest(page_size=page_size), pb.ListTombstonesResponse)
+    return Pages(first=first, items=lambda page: page.tombstones)
+
+
+def delete_tombstone(tombstone_id: str) -> Unary[Empty]:
+    """Take back a tombstone that was a mistake."""
+    return _unary("DeleteTombstone", pb.DeleteTombstoneRequest(tombstone_id=tombstone_id), Empty)
 
 
 def _choice(letter_ids: Sequence[str], *, run_id: str) -> pb.DeadLetterChoice:

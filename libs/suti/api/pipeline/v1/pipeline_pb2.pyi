@@ -1539,6 +1539,174 @@ class ReplayFilterRequest(_message.Message):
 Global___ReplayFilterRequest: _TypeAlias = ReplayFilterRequest  # noqa: Y015
 
 @_typing.final
+class Tombstone(_message.Message):
+    """What must not be used any more, and who said so."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOMBSTONE_ID_FIELD_NUMBER: _builtins.int
+    URLS_FIELD_NUMBER: _builtins.int
+    PICTURE_IDS_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    CREATED_BY_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    tombstone_id: _builtins.str
+    """26-character ULID."""
+    why: _builtins.str
+    """For people: the reason, a ticket's number."""
+    created_by: _builtins.str
+    """Who asked for it, as the caller said it."""
+    @_builtins.property
+    def urls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """URLs of pages or of pictures, in their canonical spelling."""
+
+    @_builtins.property
+    def picture_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """SHA-256 (64 hex digits) over the bytes of pictures as they were crawled."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was stored."""
+
+    def __init__(
+        self,
+        *,
+        tombstone_id: _builtins.str = ...,
+        urls: _abc.Iterable[_builtins.str] | None = ...,
+        picture_ids: _abc.Iterable[_builtins.str] | None = ...,
+        why: _builtins.str = ...,
+        created_by: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "created_by", b"created_by", "picture_ids", b"picture_ids", "tombstone_id", b"tombstone_id", "urls", b"urls", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Tombstone: _TypeAlias = Tombstone  # noqa: Y015
+
+@_typing.final
+class CreateTombstoneRequest(_message.Message):
+    """Takes pages or pictures out."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    URLS_FIELD_NUMBER: _builtins.int
+    PICTURE_IDS_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    CREATED_BY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes the call safe to repeat. Required; UUID4."""
+    why: _builtins.str
+    """For people: the reason, a ticket's number; at most 1,000 characters."""
+    created_by: _builtins.str
+    """Who asks, for the record, as the caller says it; at most 200 characters. Unset: `anonymous`."""
+    @_builtins.property
+    def urls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """URLs of pages (all pictures on them are meant) or of pictures, in any spelling. One of `urls` and `picture_ids` is
+        required; at most 10,000 together.
+        """
+
+    @_builtins.property
+    def picture_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """SHA-256 (64 hex digits) over the bytes of pictures, wherever they stood."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        urls: _abc.Iterable[_builtins.str] | None = ...,
+        picture_ids: _abc.Iterable[_builtins.str] | None = ...,
+        why: _builtins.str = ...,
+        created_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_by", b"created_by", "picture_ids", b"picture_ids", "request_id", b"request_id", "urls", b"urls", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateTombstoneRequest: _TypeAlias = CreateTombstoneRequest  # noqa: Y015
+
+@_typing.final
+class ListTombstonesRequest(_message.Message):
+    """Asks for a page of tombstones."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Tombstones per page, 1 to 1,000. Unset: 50."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before. Unset: the first page."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTombstonesRequest: _TypeAlias = ListTombstonesRequest  # noqa: Y015
+
+@_typing.final
+class ListTombstonesResponse(_message.Message):
+    """A page of tombstones."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOMBSTONES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page. Empty on the last."""
+    @_builtins.property
+    def tombstones(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tombstone]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        tombstones: _abc.Iterable[Global___Tombstone] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "tombstones", b"tombstones"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTombstonesResponse: _TypeAlias = ListTombstonesResponse  # noqa: Y015
+
+@_typing.final
+class DeleteTombstoneRequest(_message.Message):
+    """Takes a tombstone back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOMBSTONE_ID_FIELD_NUMBER: _builtins.int
+    tombstone_id: _builtins.str
+    """The tombstone. Required; 26-character ULID."""
+    def __init__(
+        self,
+        *,
+        tombstone_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tombstone_id", b"tombstone_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteTombstoneRequest: _TypeAlias = DeleteTombstoneRequest  # noqa: Y015
+
+@_typing.final
 class ShardTicket(_message.Message):
     """Asks for one shard of one stage to be done. Subject `suti.v1.<stage>.shard...`; safe to deliver twice, never the only
     copy of anything. Everything that changes the result stands in the run's `run.json`.

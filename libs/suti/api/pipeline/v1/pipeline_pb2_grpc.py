@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from suti.api.pipeline.v1 import pipeline_pb2 as suti_dot_api_dot_pipeline_dot_v1_dot_pipeline__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -99,6 +100,21 @@ class PipelineServiceStub:
                 '/suti.api.pipeline.v1.PipelineService/ReplayFilter',
                 request_serializer=suti_dot_api_dot_pipeline_dot_v1_dot_pipeline__pb2.ReplayFilterRequest.SerializeToString,
                 response_deserializer=suti_dot_api_dot_pipeline_dot_v1_dot_pipeline__pb2.Run.FromString,
+                _registered_method=True)
+        self.CreateTombstone = channel.unary_unary(
+                '/suti.api.pipeline.v1.PipelineService/CreateTombstone',
+                request_serializer=suti_dot_api_dot_pipeline_dot_v1_dot_pipeline__pb2.CreateTombstoneRequest.SerializeToString,
+                response_deserializer=suti_dot_api_dot_pipeline_dot_v1_dot_pipeline__pb2.Tombstone.FromString,
+                _registered_method=True)
+        self.ListTombstones = channel.unary_unary(
+                '/suti.api.pipeline.v1.PipelineService/ListTombstones',
+                request_serializer=suti_dot_api_dot_pipeline_dot_v1_dot_pipeline__pb2.ListTombstonesRequest.SerializeToString,
+                response_deserializer=suti_dot_api_dot_pipeline_dot_v1_dot_pipeline__pb2.ListTombstonesResponse.FromString,
+                _registered_method=True)
+        self.DeleteTombstone = channel.unary_unary(
+                '/suti.api.pipeline.v1.PipelineService/DeleteTombstone',
+                request_serializer=suti_dot_api_dot_pipeline_dot_v1_dot_pipeline__pb2.DeleteTombstoneRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
 
 
@@ -199,6 +215,29 @@ class PipelineServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateTombstone(self, request, context):
+        """Takes pages or pictures out: every stage that begins after it leaves them out, runs that are under way included.
+        What is committed stays; checkpoints that learned from them say so (`affected_by_tombstones`). Safe to repeat with
+        the same request_id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTombstones(self, request, context):
+        """All tombstones, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteTombstone(self, request, context):
+        """Takes a tombstone back that was a mistake: stages that begin after it may use what it covered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PipelineServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -266,6 +305,21 @@ def add_PipelineServiceServicer_to_server(servicer, server):
                     servicer.ReplayFilter,
                     request_deserializer=suti_dot_api_dot_pipeline_dot_v1_dot_pipeline__pb2.ReplayFilterRequest.FromString,
                     response_serializer=suti_dot_api_dot_pipeline_dot_v1_dot_pipeline__pb2.Run.SerializeToString,
+            ),
+            'CreateTombstone': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateTombstone,
+                    request_deserializer=suti_dot_api_dot_pipeline_dot_v1_dot_pipeline__pb2.CreateTombstoneRequest.FromString,
+                    response_serializer=suti_dot_api_dot_pipeline_dot_v1_dot_pipeline__pb2.Tombstone.SerializeToString,
+            ),
+            'ListTombstones': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTombstones,
+                    request_deserializer=suti_dot_api_dot_pipeline_dot_v1_dot_pipeline__pb2.ListTombstonesRequest.FromString,
+                    response_serializer=suti_dot_api_dot_pipeline_dot_v1_dot_pipeline__pb2.ListTombstonesResponse.SerializeToString,
+            ),
+            'DeleteTombstone': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteTombstone,
+                    request_deserializer=suti_dot_api_dot_pipeline_dot_v1_dot_pipeline__pb2.DeleteTombstoneRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -620,6 +674,87 @@ class PipelineService:
             '/suti.api.pipeline.v1.PipelineService/ReplayFilter',
             suti_dot_api_dot_pipeline_dot_v1_dot_pipeline__pb2.ReplayFilterRequest.SerializeToString,
             suti_dot_api_dot_pipeline_dot_v1_dot_pipeline__pb2.Run.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateTombstone(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suti.api.pipeline.v1.PipelineService/CreateTombstone',
+            suti_dot_api_dot_pipeline_dot_v1_dot_pipeline__pb2.CreateTombstoneRequest.SerializeToString,
+            suti_dot_api_dot_pipeline_dot_v1_dot_pipeline__pb2.Tombstone.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTombstones(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suti.api.pipeline.v1.PipelineService/ListTombstones',
+            suti_dot_api_dot_pipeline_dot_v1_dot_pipeline__pb2.ListTombstonesRequest.SerializeToString,
+            suti_dot_api_dot_pipeline_dot_v1_dot_pipeline__pb2.ListTombstonesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteTombstone(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suti.api.pipeline.v1.PipelineService/DeleteTombstone',
+            suti_dot_api_dot_pipeline_dot_v1_dot_pipeline__pb2.DeleteTombstoneRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,6 +4,7 @@ isort:skip_file
 Runs: from a crawl to an apprentice. The service that a person or a program talks to first."""
 
 from collections import abc as _abc
+from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
 from suti.api.pipeline.v1 import pipeline_pb2 as _pipeline_pb2
 import abc as _abc_1
@@ -63,6 +64,15 @@ class PipelineServiceStub:
     """Judges a finished run's candidates anew under another policy and trains an apprentice on the outcome, as a child
     run that names its parent. Nothing is drawn again. Safe to repeat with the same request_id.
     """
+    CreateTombstone: _grpc.UnaryUnaryMultiCallable[_pipeline_pb2.CreateTombstoneRequest, _pipeline_pb2.Tombstone]
+    """Takes pages or pictures out: every stage that begins after it leaves them out, runs that are under way included.
+    What is committed stays; checkpoints that learned from them say so (`affected_by_tombstones`). Safe to repeat with
+    the same request_id.
+    """
+    ListTombstones: _grpc.UnaryUnaryMultiCallable[_pipeline_pb2.ListTombstonesRequest, _pipeline_pb2.ListTombstonesResponse]
+    """All tombstones, newest first."""
+    DeleteTombstone: _grpc.UnaryUnaryMultiCallable[_pipeline_pb2.DeleteTombstoneRequest, _empty_pb2.Empty]
+    """Takes a tombstone back that was a mistake: stages that begin after it may use what it covered."""
 
 @_typing.type_check_only
 class PipelineServiceAsyncStub(PipelineServiceStub):
@@ -99,6 +109,15 @@ class PipelineServiceAsyncStub(PipelineServiceStub):
     """Judges a finished run's candidates anew under another policy and trains an apprentice on the outcome, as a child
     run that names its parent. Nothing is drawn again. Safe to repeat with the same request_id.
     """
+    CreateTombstone: _aio.UnaryUnaryMultiCallable[_pipeline_pb2.CreateTombstoneRequest, _pipeline_pb2.Tombstone]  # type: ignore[assignment]
+    """Takes pages or pictures out: every stage that begins after it leaves them out, runs that are under way included.
+    What is committed stays; checkpoints that learned from them say so (`affected_by_tombstones`). Safe to repeat with
+    the same request_id.
+    """
+    ListTombstones: _aio.UnaryUnaryMultiCallable[_pipeline_pb2.ListTombstonesRequest, _pipeline_pb2.ListTombstonesResponse]  # type: ignore[assignment]
+    """All tombstones, newest first."""
+    DeleteTombstone: _aio.UnaryUnaryMultiCallable[_pipeline_pb2.DeleteTombstoneRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Takes a tombstone back that was a mistake: stages that begin after it may use what it covered."""
 
 class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
     """Starts runs, keeps them moving, and explains them."""
@@ -210,5 +229,32 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
         """Judges a finished run's candidates anew under another policy and trains an apprentice on the outcome, as a child
         run that names its parent. Nothing is drawn again. Safe to repeat with the same request_id.
         """
+
+    @_abc_1.abstractmethod
+    def CreateTombstone(
+        self,
+        request: _pipeline_pb2.CreateTombstoneRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_pipeline_pb2.Tombstone, _abc.Awaitable[_pipeline_pb2.Tombstone]]:
+        """Takes pages or pictures out: every stage that begins after it leaves them out, runs that are under way included.
+        What is committed stays; checkpoints that learned from them say so (`affected_by_tombstones`). Safe to repeat with
+        the same request_id.
+        """
+
+    @_abc_1.abstractmethod
+    def ListTombstones(
+        self,
+        request: _pipeline_pb2.ListTombstonesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_pipeline_pb2.ListTombstonesResponse, _abc.Awaitable[_pipeline_pb2.ListTombstonesResponse]]:
+        """All tombstones, newest first."""
+
+    @_abc_1.abstractmethod
+    def DeleteTombstone(
+        self,
+        request: _pipeline_pb2.DeleteTombstoneRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Takes a tombstone back that was a mistake: stages that begin after it may use what it covered."""
 
 def add_PipelineServiceServicer_to_server(servicer: PipelineServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
