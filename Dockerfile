@@ -40,11 +40,14 @@ FROM python:3.12-slim-bookworm
 RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin suti \
     && rm -rf /var/cache/apt/* /var/lib/apt/lists/*
 ENV VIRTUAL_ENV=/opt/suti UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_NO_CACHE=1
-COPY scripts/install_pins.sh scripts/prune_packages.py /opt/suti-pins/
+COPY scripts/install_pins.sh /opt/suti-pins/
 COPY --from=pins /pins/torch.txt /opt/suti-pins/
-RUN sh /opt/suti-pins/install_pins.sh /opt/suti-pins/torch.txt
+RUN sh /opt/suti-pins/install_pins.sh /opt/suti-pins/torch.txt \
+    && cd /opt/suti/lib/python3.12/site-packages && rm -rf torch/include nvidia/*/include nvidia/*/lib/*.a
 COPY --from=pins /pins/rest.txt /opt/suti-pins/
-RUN sh /opt/suti-pins/install_pins.sh /opt/suti-pins/rest.txt
+COPY scripts/prune_packages.py /opt/suti-pins/
+RUN sh /opt/suti-pins/install_pins.sh /opt/suti-pins/rest.txt \
+    && python3 /opt/suti-pins/prune_packages.py /opt/suti/lib/python3.12/site-packages
 COPY --from=suti /suti /opt/suti/lib/python3.12/site-packages
 RUN ln -s lib/python3.12/site-packages/suti/toyworld/models /opt/suti/toy-models \
     && pip uninstall --quiet --yes --root-user-action=ignore pip setuptools wheel

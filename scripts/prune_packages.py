@@ -18,9 +18,6 @@ _EVERYWHERE = {
         "numpy/_core/include",
         "numpy/f2py",
         "scipy/**/tests",
-        "torch/include",
-        "nvidia/*/include",
-        "nvidia/*/lib/*.a",
     ),
     "Arrow Flight": ("pyarrow/*flight*",),
     "the same library under the name that compilers look for": (
@@ -33,7 +30,7 @@ _EVERYWHERE = {
         "kubernetes/client/models/[!_]*",
     ),
 }
-# imagehash, the one that wants them there, takes a cosine transform of SciPy; PyWavelets is for a hash that nobody takes.
+# imagehash, which wants both, takes a cosine transform of SciPy; PyWavelets is for a hash that nobody takes.
 _WITHOUT_TORCH = {
     "PyWavelets": ("pywt", "[Pp]y[Ww]avelets*"),
     "what of SciPy is no Fourier transform": tuple(
