@@ -1,0 +1,119 @@
+"""The release that these tests use, one after the other: installed, used, disturbed, upgraded, refused, uninstalled.
+
+    make images TAG=trial
+    KUBECONFIG=... LOAD_IMAGE="kind load docker-image" SUTI_IMAGE_TAG=trial make test-cluster
+
+`SUTI_IMAGE_TAG` and `SUTI_IMAGE_REGISTRY` say which images; unset: the tag of the version, of localhost. `LOAD_IMAGE`
+hands those that the cluster's nodes do not have to them; unset: they are pulled. A node needs 8 GiB and two cores.
+"""
+
+import io
+import os
+import secrets
+import shlex
+import subprocess
+import tomllib
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image, ImageDraw
+
+from suti.toyworld.crawls import draw_crawl
+from tests.charts.rendering import CHART, ROOT
+from tests.cluster.release.installed import NAME, Release
+from tests.cluster.release.kube import Kube, Refused, kubectl_path
+from tests.cluster.release.runs import CRAWL, PLAN, OneRun, done, on_one_machine, open_bucket
+
+
+@pytest.fixture(scope="session")
+def cluster(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Kube]:
+    """A namespace that enforces the restricted level, of this session; gone afterwards."""
+    kube = Kube(kubeconfig, f"suti-{secrets.token_hex(3)}")
+    kubectl_path()
+    kube.kubectl("create", "namespace", kube.namespace)
+    label = "pod-security.kubernetes.io/enforce=restricted"
+    kube.kubectl("label", "namespace", kube.namespace, label)
+    yield kube
+    if os.environ.get("SUTI_KEEP_NAMESPACE"):
+        return
+    try:
+        kube.helm("uninstall", NAME, "--wait", "--timeout", "120s", "--ignore-not-found")
+    finally:
+        kube.kubectl("delete", "namespace", kube.namespace, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def image_settings(cluster: Kube) -> dict[str, str]:
+    """Which images are installed; every node has them, or can pull them."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    registry = os.environ.get("SUTI_IMAGE_REGISTRY") or "localhost"
+    tag = os.environ.get("SUTI_IMAGE_TAG") or str(version)
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    wanted = [f"{registry}/suti-{kind}:{tag}" for kind in ("light", "grouping", "models")]
+    wanted += [values[server]["embedded"]["image"] for server in ("nats", "minio")]
+    nodes = cluster.get("nodes")
+    there = {name for node in nodes for image in node["status"]["images"] for name in image["names"]}
+    if load := os.environ.get("LOAD_IMAGE"):
+        for name in wanted:
+            if not any(one == name or one.endswith(f"/{name}") for one in there):
+                subprocess.run([*shlex.split(load), name], check=True)
+    return {"image.registry": registry, "image.tag": tag}
+
+
+@pytest.fixture(scope="session")
+def release(cluster: Kube, image_settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Release:
+    """The chart, installed and ready, and a pod to call it from."""
+    found = Release(cluster, image_settings, tmp_path_factory.mktemp("release"))
+    try:
+        found.install()
+        found.start_client()
+    except (Refused, AssertionError) as refused:
+        raise AssertionError(f"{refused}\n{cluster.state()}") from refused
+    return found
+
+
+@pytest.fixture(scope="session")
+def crawl(release: Release, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A drawn crawl in the bucket, brought there by the user that may do just this."""
+    path = tmp_path_factory.mktemp("crawl") / "trial.warc.gz"
+    draw_crawl(path, truth_path=path.with_name("truth.json"), pages=PLAN.pages, seed=PLAN.seed, size_px=PLAN.crawl_px)
+    with open_bucket(release, user="crawls") as bucket:
+        bucket.put(CRAWL.removeprefix("s3://suti/"), path.read_bytes())
+    return CRAWL
+
+
+@pytest.fixture(scope="session")
+def whole_run(release: Release, crawl: str) -> OneRun:
+    """A run through the cluster that nobody disturbed."""
+    return done(release, crawl)
+
+
+@pytest.fixture(scope="session")
+def one_machine(release: Release, whole_run: OneRun, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """The digests of the same run.json, done by `suti up` on this machine, which reads the crawl in the bucket too."""
+    held = release.kube.secret(f"{NAME}-store-users")
+    with release.kube.forwarded(f"svc/{NAME}-minio", 9000) as port:
+        environment = {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": held["clustering-access-key"],
+            "AWS_SECRET_ACCESS_KEY": held["clustering-secret-key"],
+        }
+        outcome = on_one_machine(whole_run.spec_json, tmp_path_factory.mktemp("machine"), environment=environment)
+    return outcome["dataset_digest"], outcome["apprentice_sha256"]
+
+
+@pytest.fixture(scope="session")
+def demonstrations(release: Release) -> list[str]:
+    """Pictures of one subject, in the client's pod."""
+    paths: list[str] = []
+    for size in (8, 10, 12, 14):
+        picture, png = Image.new("RGB", (64, 64), "grey"), io.BytesIO()
+        ImageDraw.Draw(picture).ellipse((32 - size, 32 - size, 32 + size, 32 + size), fill="red")
+        picture.save(png, "PNG")
+        paths.append(f"/tmp/disc-{size}.png")  # noqa: S108 - the pod's own
+        release.write_in_client(paths[-1], png.getvalue())
+    return paths

@@ -1,0 +1,44 @@
+"""An installation that is ready, at the restricted level, and proves itself."""
+
+from tests.charts.rendering import COMPONENTS
+from tests.cluster.release.installed import NAME, Release
+
+
+def test_everything_is_ready_in_a_namespace_of_the_restricted_level(release: Release) -> None:
+    pods = {name: release.kube.pods(name) for name in (*COMPONENTS, "nats", "minio")}
+
+    assert {name for name, found in pods.items() if not found} == set()
+    for found in pods.values():
+        for pod in found:
+            ready = next(one["status"] for one in pod["status"]["conditions"] if one["type"] == "Ready")
+            assert ready == "True", pod["metadata"]["name"]
+    labels = release.kube.get("namespace", release.kube.namespace)[0]["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_the_bootstrap_job_has_done_its_work(release: Release) -> None:
+    (job,) = release.kube.get("jobs", "-l", "app.kubernetes.io/component=bootstrap")
+
+    assert job["status"]["succeeded"] == 1
+
+
+def test_helm_test_registers_and_draws_a_subject_and_goes_through_bus_and_store(release: Release) -> None:
+    told = release.kube.helm("test", NAME, "--timeout", "300s")
+
+    assert told.count("Phase:          Succeeded") == 3, told
+    assert "drawn: 1 picture" in told
+    assert "heard:" in told
+    assert "written, read and deleted:" in told
+    assert release.kube.pods("probe") == []  # what was tested with is gone
+
+
+def test_a_test_that_fails_says_why_and_leaves_no_pod(release: Release) -> None:
+    """The same release with a model that there is not; its pods do not change."""
+    release.upgrade(tests__model="no-such-model")
+    try:
+        told = release.kube.helm_fails("test", NAME, "--timeout", "300s")
+    finally:
+        release.upgrade(tests__model="warmstart")
+
+    assert "no-such-model" in told
+    assert release.kube.pods("probe") == []
