@@ -42,7 +42,8 @@ def take_checkpoint(trainer: Trainer) -> Checkpoint:
         tensors[f"average/{name}"] = whole(trainer.average.weights[name]).contiguous()
     scalars: dict[str, float] = {}
     for name, parameter in zip(names, trainer.network.parameters(), strict=True):
-        for key, value in trainer.optimizer.state.get(parameter, {}).items():
+        # In one order: a restored state's is another in each process, and a gang gathers what it holds piece by piece.
+        for key, value in sorted(trainer.optimizer.state.get(parameter, {}).items()):
             if isinstance(value, Tensor):
                 tensors[f"optimizer/{name}/{key}"] = whole(value).contiguous()
             elif value is not None:

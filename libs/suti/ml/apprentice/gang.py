@@ -130,7 +130,7 @@ def _is_of_a_peer(message: str) -> bool:
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """All of a tensor, of which this process may hold a shard alone. All processes must ask for it together."""
+    """All of a tensor, of which this process may hold some rows alone. All processes must ask for it in one order."""
     held = cast("Any", tensor)
     return held.full_tensor() if hasattr(held, "full_tensor") else tensor
 
@@ -142,4 +142,5 @@ def like(value: Tensor, held: Tensor) -> Tensor:
         return value.to(held.device)
     from torch.distributed.tensor import distribute_tensor  # noqa: PLC0415
 
-    return distribute_tensor(value.to(held.device), spread.device_mesh, spread.placements)
+    here = value.to(held.device)  # all processes have all of it: nothing is sent
+    return distribute_tensor(here, spread.device_mesh, spread.placements, src_data_rank=None)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from suti.core.errors import PermanentError
+from suti.core.errors import BadConfiguration, PermanentError
 from suti.ml.apprentice.average import WeightAverage
 from suti.ml.apprentice.examples import Batch, ExampleSet
 from suti.ml.apprentice.gang import Gang, peers, whole
@@ -34,6 +34,12 @@ class TrainingDiverged(PermanentError):
     reason = "TRAINING_DIVERGED"
 
 
+class SharingUnsupported(BadConfiguration):
+    """The processes of a gang cannot share the work in this way."""
+
+    reason = "SHARING_UNSUPPORTED"
+
+
 class Trainer:
     """One training of one network, advanced step by step; everything it needs to go on is in its attributes.
 
@@ -51,6 +57,8 @@ class Trainer:
         gang: Gang = ALONE,
     ) -> None:
         """In a gang, all processes make the same trainer and call the same methods."""
+        if gang.size > 1 and gang.sharing == "fsdp2" and recipe.optimizer == "adafactor":
+            raise SharingUnsupported("fsdp2 cannot spread Adafactor's rows and columns: use ddp, or optimizer adamw")
         self.network = network
         self.gang = gang
         self.recipe = recipe
