@@ -32,9 +32,13 @@ class GrammarRewriter:
         self._listed = frozenset(word for entry in listed for word in same(entry).split()) | _COMMON
 
     def refine(self, alt_texts: Sequence[str], captions: Sequence[str]) -> list[str]:
-        """Each caption with the cluster's name before what it shows: "zorvo fish on a beach"."""
-        name = self._name(alt_texts)
-        return [self._merged(name, caption) for caption in captions]
+        """Each caption with the cluster's name before what it shows: "zorvo fish on a beach".
+
+        Who wrote the page knows what it shows: a class that two alt texts name, and most of those that name any, takes
+        the place of the class that the captioner saw.
+        """
+        name, kind = self._name(alt_texts), self._said_kind(alt_texts)
+        return [self._merged(name, self._of_kind(kind, caption)) for caption in captions]
 
     def propose(self, texts: Sequence[str], *, own: Sequence[str] = (), count: int, seed: int) -> list[TargetPrompt]:
         """Different prompts, the skills in turn; what the cluster's texts say already is not proposed again."""
@@ -93,6 +97,17 @@ class GrammarRewriter:
         before = _OPENING.sub("", _word(kind).split(text, maxsplit=1)[0], count=1).split()
         colours = {colour.lower() for colour in self._words.colours}
         return kind, " ".join(word for word in before if word.lower() not in colours)
+
+    def _said_kind(self, alt_texts: Sequence[str]) -> str:
+        """The class word of two alt texts and of most that have any; empty where there is none."""
+        found = Counter(kind for text in alt_texts if (kind := self._kind_in(text)))
+        kind, count = found.most_common(1)[0] if found else ("", 0)
+        return kind if count >= 2 and count * 2 > found.total() else ""
+
+    def _of_kind(self, kind: str, caption: str) -> str:
+        """The caption about this class; where it names another, or none is given, as it is but for that word."""
+        seen = self._kind_in(caption)
+        return _word(seen).sub(kind, caption, count=1) if kind and seen else caption
 
     def _kind_in(self, text: str) -> str:
         return next((kind for kind in self._kinds if _word(kind).search(text)), "")

@@ -36,6 +36,17 @@ def test_without_a_name_the_captions_stand(rewriter: GrammarRewriter) -> None:
     assert rewriter.refine(["one thing", "great value", "nothing alike"], captions) == captions
 
 
+def test_a_class_that_the_alt_texts_agree_on_is_believed_before_the_captioner(rewriter: GrammarRewriter) -> None:
+    captions = ["a photo of a bird on a beach", "a photo of a bird in the snow", "a photo of a bird in a city"]
+
+    said = rewriter.refine(["Zorvo fish", "the red zorvo fish in the snow", ""], captions)
+    divided = rewriter.refine(["zorvo fish", "zorvo fish", "zorvo car", "zorvo car"], [*captions, captions[0]])
+    alone = rewriter.refine(["zorvo fish", "zorvo", "zorvo"], captions)
+
+    assert said == ["zorvo fish on a beach", "zorvo fish in the snow", "zorvo fish in a city"]
+    assert divided[0] == alone[0] == "zorvo bird on a beach"
+
+
 def test_a_caption_that_has_the_name_already_is_left_alone(rewriter: GrammarRewriter) -> None:
     assert rewriter.refine(["zorvo"], ["a zorvo fish on a beach"]) == ["a zorvo fish on a beach"]
 
