@@ -56,7 +56,7 @@ class ShardLauncherSettings(LauncherSettings):
 
     def gathering(self) -> Gathering:
         """How shards come together in jobs."""
-        return Gathering(wait_s=self.wave_wait_s, most=self.wave_shards)
+        return Gathering(wait_s=self.wave_wait_s, most=self.wave_shards, at_once=self.shards_at_once)
 
 
 def run_shard_job(

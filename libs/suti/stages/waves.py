@@ -34,6 +34,7 @@ from suti.stages.shard_work import Teller, run_is_over
 from suti.stages.wave_jobs import RUN_ID, JobPlan, jobs_of_run, run_of, start_anew, wave_name
 
 _LOOK_S = 0.25  # between two looks at a job of few shards; it is asked from memory
+_ROOM_S = 0.5  # between two looks whether another job may be started
 _OVER_S = 1.0  # between two looks whether the run is over
 _WHY_S = 5.0  # between two looks at what a job waits for
 _TIDY_S = 30.0  # between two looks at jobs that nobody waits for
@@ -50,6 +51,12 @@ class Gathering:
 
     wait_s: float = 0.5  # from the first ticket to the launch: what else comes meanwhile goes along
     most: int = 1_000  # shards of one job
+    at_once: int | None = None  # shards in jobs at a time; None: all
+
+    @property
+    def together(self) -> int:
+        """Shards of one job: of those that may be at once a quarter, so that the next come before the last go."""
+        return self.most if self.at_once is None else min(self.most, max(1, self.at_once // 4))
 
 
 @dataclass(eq=False, slots=True)
@@ -195,13 +202,31 @@ class Waves:
                 continue
             living = [shard for shard in shared if not status.indexes[shard].state.ended]
             self._wait_for(name, run_id, [member for shard in living for member in left.pop(shard)])
-        for shards in batched(sorted(left), self._gather.most):
-            together = [member for shard in shards for member in left[shard]]
+        for shards in batched(sorted(left), self._gather.together):
+            together = await self._wait_for_room(run_id, [member for shard in shards for member in left[shard]])
+            if not (shards := tuple(sorted({member.ticket.shard for member in together}))):
+                continue
             name = wave_name(self._stage, run_id, shards)
             environment = {RUN_ID: run_id, TRACEPARENT: self._trace(run_id, name, together)}
             await start_anew(self._jobs, self._plan.job(name, environment, indexes=shards))
             _log.info("job %s: %d shards of %s (%s)", name, len(shards), self._stage, ranges_text(shards)[:200])
             self._wait_for(name, run_id, together)
+
+    async def _wait_for_room(self, run_id: str, members: Sequence[_Member]) -> list[_Member]:
+        """Those that still want a job, once one may be started."""
+        over = False
+        while True:
+            for member in members:
+                if over or member.lease.stopping():
+                    member.settle(Preempted(f"shard {member.ticket.shard}"))
+            left = [member for member in members if not member.ended.done()]
+            unfinished = sum(len(wave.members) for wave in self._waves.values())
+            at_once = self._gather.at_once
+            if at_once is None or not left or not unfinished or unfinished + len(left) <= at_once:
+                return left
+            await asyncio.sleep(_ROOM_S)
+            with suppress(SutiError):
+                over = await asyncio.to_thread(run_is_over, self._store, run_id)
 
     def _trace(self, run_id: str, name: str, members: Sequence[_Member]) -> str:
         """What the job's pods are told as their parent: the shard's own span, or one that is linked to those of all."""

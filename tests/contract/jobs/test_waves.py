@@ -44,6 +44,30 @@ async def test_a_job_has_no_more_shards_than_it_may(run: Run) -> None:
         assert sorted((await jobs_of(launch)).values()) == [(0, 1), (2,)]
 
 
+async def test_only_so_many_shards_are_in_jobs_at_once_and_the_next_follow_as_they_end(run: Run) -> None:
+    await run.issue(0, 1, 2, 3)
+    script = "while [ ! -e $READY/go-$SUTI_JOB_INDEX ]; do sleep 0.05; done; commit"
+    async with run.launching(script, gathering=Gathering(wait_s=0.3, at_once=2)) as launch:
+        await becomes(lambda: run.ran() == [0, 1])
+        (run.folder / "ready" / "go-1").touch()
+        await becomes(lambda: run.ran() == [0, 1, 2])
+        for shard in (0, 2, 3):
+            (run.folder / "ready" / f"go-{shard}").touch()
+        await becomes(lambda: run.all_done(0, 1, 2, 3))
+
+        assert sorted((await jobs_of(launch)).values()) == [(0,), (1,), (2,), (3,)]
+
+
+async def test_shards_that_wait_for_room_end_with_their_run(run: Run) -> None:
+    await run.issue(0, 1)
+    async with run.launching("sleep 600", gathering=Gathering(wait_s=0.3, at_once=1)):
+        await becomes(lambda: run.ran() == [0])
+        run.store.put(keys.run_cancelled(RUN), b"{}")
+
+        await becomes(run.all_done, limit_s=20)
+    assert run.ran() == [0]
+
+
 async def test_a_shard_is_answered_for_before_the_others_of_its_job_end(run: Run) -> None:
     await run.issue(0, 1)
     async with run.launching("[ $SUTI_JOB_INDEX = 0 ] && { commit; exit; }; sleep 600") as launch:
