@@ -19,7 +19,7 @@ declare -A LARGEST_MB=([light]=400 [grouping]=600 [models]=12000)
 # What must be importable in each, and what must not be inside.
 declare -A HAS=(
   [light]="suti_pipeline.__main__ suti_experts.__main__ suti_apprentice.__main__ suti.infra.bootstrap suti.infra.jobs.kubernetes.backend pyarrow.dataset minio"
-  [grouping]="suti_clustering.__main__ suti.ml.clusters.program daft"
+  [grouping]="suti_clustering.__main__ suti.ml.clusters.program daft imagehash scipy.fftpack"
   [models]="suti_clustering.__main__ suti_captioning.__main__ suti_filtering.__main__ suti_generation.__main__ suti_experts.job suti_apprentice.job suti.cli.main suti.cli.run torch diffusers peft"
 )
 declare -A LACKS=([light]="torch diffusers daft numpy" [grouping]="torch diffusers kubernetes minio" [models]="kubernetes minio triton")

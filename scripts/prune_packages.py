@@ -16,7 +16,6 @@ _EVERYWHERE = {
         "pyarrow/tests",
         "Crypto/SelfTest",
         "numpy/_core/include",
-        "numpy/f2py",
         "scipy/**/tests",
     ),
     "Arrow Flight": ("pyarrow/*flight*",),
