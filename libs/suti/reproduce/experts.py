@@ -4,6 +4,8 @@ Experts of one crawl are drawn once; apprentices learn from nested sets of them,
 from true renders of the same prompts as the ceiling. All draw the same unseen subjects for the same prompts and seeds.
 """
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,14 +14,16 @@ from suti.local.demo.judge import Judged, difference, scores
 from suti.local.demo.plan import EvaluationPlan
 from suti.local.folder import packaged_models
 from suti.ml.apprentice.recipe import ApprenticeRecipe
+from suti.ml.clip.files import WEIGHTS as CLIP_WEIGHTS
 from suti.ml.diffusion.recipe import SamplingRecipe
 from suti.ml.experts.recipe import ExpertRecipe
-from suti.ml.model_files import folder_digest
+from suti.ml.model_files import file_digest, folder_digest
 from suti.report.facts import Score
 from suti.reproduce.cells import Cell, CellFolder
 from suti.reproduce.experts_cells import ApprenticeCell, DrawerCell, LessonSet, TeacherCell
 from suti.reproduce.rows import Row, figure_row, missing_row, score_row
 from suti.stages.presets import TOY
+from suti.toyworld.words import tags
 
 EXPERIMENT = "experts"
 METRICS = ("identified_16way", "clip_t", "clip_i")
@@ -49,14 +53,16 @@ class ExpertsPlan:
 
     def lessons(self) -> Mapping[str, LessonSet]:
         """By teacher; both draw for the same prompts."""
-        digests = {name: folder_digest(packaged_models() / name) for name in ("base", "clip")}
+        models = packaged_models()
+        words = hashlib.sha256(json.dumps(tags(), sort_keys=True).encode()).hexdigest()
         return {
             teacher: LessonSet(
                 teacher=teacher,
                 expert=self.expert,
                 seed=self.seed,
-                base_sha256=digests["base"],
-                clip_sha256=digests["clip"],
+                base_sha256=folder_digest(models / "base"),
+                clip_sha256=file_digest(models / "clip" / CLIP_WEIGHTS),
+                words_sha256=words,
             )
             for teacher in ("experts", "renders")
         }

@@ -46,7 +46,8 @@ class LessonSet(BaseModel):
     prompts_each: int = 4
     seed: int = 0
     base_sha256: str
-    clip_sha256: str
+    clip_sha256: str  # of its weights
+    words_sha256: str  # of what captions and prompts are made of
 
     def path(self, out: Path, number: int) -> Path:
         """Where the lesson of a cluster lies."""

@@ -19,6 +19,7 @@ from suti.reproduce.curve import draw_curve
 from suti.reproduce.experts import EXPERIMENT, ExpertsPlan, rows_of
 from suti.reproduce.experts_cells import ApprenticeCell, LessonSet, TeacherCell, make_lesson, measure
 from suti.reproduce.rows import as_table, write_rows
+from suti.toyworld.words import tags
 
 _COLUMNS = {
     "identified_16way": "identified among 16",
@@ -71,7 +72,7 @@ def _missing_lessons(
     models = packaged_models()
     source = ClusterSource(
         load_clip(str(models / "clip")),
-        WordLists.load(models / "clip"),
+        WordLists.model_validate(tags()),
         size_px=32,
         prompts_each=lessons.prompts_each,
         seed=plan.seed,

@@ -15,6 +15,7 @@ from suti.reproduce.teachers import render_lesson
 from suti.reproduce.work import Work, write_documents
 from suti.toyworld.captions import kind_of_prompt, view_of_prompt
 from suti.toyworld.seeds import Namespace, namespace_of
+from suti.toyworld.words import tags
 
 
 def test_what_was_not_run_is_a_row_and_no_gap(tmp_path: Path) -> None:
@@ -85,5 +86,5 @@ def test_a_lesson_set_knows_what_is_missing(tmp_path: Path) -> None:
 
 def _clusters(numbers: range) -> list[Cluster]:
     models = packaged_models()
-    clip, words = load_clip(str(models / "clip")), WordLists.load(models / "clip")
+    clip, words = load_clip(str(models / "clip")), WordLists.model_validate(tags())
     return list(ClusterSource(clip, words, size_px=32, prompts_each=4, seed=0).clusters(numbers))
