@@ -32,7 +32,7 @@ from typing import Any
 import psutil
 
 from bench.cluster_pods import SimulatedPods
-from bench.cluster_run import run_of
+from bench.cluster_run import begin_run, prepare_run
 from suti.client.blocking import Suti
 from suti.client.endpoints import Endpoints
 from suti.infra.bus.connection import Bus
@@ -139,15 +139,17 @@ async def _measure(api: KubernetesApi, folder: Path, namespace: str, size: Size)
     nats = NatsServer(folder / "nats")
     nats.start()
     (folder / "template.json").write_text(json.dumps(template(namespace, seconds)))
-    run_id = run_of(store, shards=shards)
-    ledger = Ledger(store, run_id)
+    run = prepare_run(store, shards=shards)
+    ledger = Ledger(store, run.run_id)
     pods = SimulatedPods(api, namespace, ledger, seconds=seconds, kill_share=size.kill_share)
     pods.start()
     launcher = process(folder, nats, "experts", ["bench.cluster_launcher", str(folder / "took.json")], slots=size.slots)
-    await _listens(folder / "experts.port")
-    before, began = _served(api), time.monotonic()
     pipeline = process(folder, nats, "pipeline", ["suti_pipeline"])
-    asked = Questions(folder / "pipeline.port", run_id)
+    for service in ("experts", "pipeline"):
+        await _listens(folder / f"{service}.port")
+    before, began = _served(api), time.monotonic()
+    begin_run(store, run)
+    asked = Questions(folder / "pipeline.port", run.run_id)
     try:
         async with await Bus.connect(nats.url, name="bench") as bus:
             await _done(bus, ledger, shards, pods, began)

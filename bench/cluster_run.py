@@ -10,8 +10,8 @@ from suti.infra.store import Store
 from suti.stages.run_spec import CrawlInput, ModelRef, Models, RunSpec
 
 
-def run_of(store: Store, *, shards: int) -> str:
-    """The run's id."""
+def prepare_run(store: Store, *, shards: int) -> RunSpec:
+    """The run's description, not yet in the store: the run begins when `begin_run` puts it there."""
     run_id = new_run_id()
     model = ModelRef(name="none")
     spec = RunSpec(
@@ -27,5 +27,9 @@ def run_of(store: Store, *, shards: int) -> str:
     for stage in (Stage.SELECTION, Stage.CAPTIONING):
         for shard in range(shards):
             ledger.draft(stage, shard).commit(counts=counts, seconds=1.0)
-    store.put(keys.run_spec(run_id), spec.model_dump_json().encode())  # from now on the pipeline sees it
-    return run_id
+    return spec
+
+
+def begin_run(store: Store, spec: RunSpec) -> None:
+    """The pipeline sees it from now on."""
+    store.put(keys.run_spec(spec.run_id), spec.model_dump_json().encode())

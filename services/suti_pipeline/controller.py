@@ -11,6 +11,7 @@ from itertools import batched
 
 from suti.core import keys
 from suti.core.errors import SutiError
+from suti.core.records import Stage
 from suti.infra.bus.connection import Bus, Event
 from suti.infra.bus.tickets import ShardTicket
 from suti.infra.dead_letters import DeadLetters
@@ -48,7 +49,7 @@ class Controller:
         self._reconcile_s = reconcile_s
         self._reissue_s = reissue_s
         self._letters = DeadLetters(store)
-        self._facts = FactsReader(store)
+        self.facts = FactsReader(store)
         self._specs: dict[str, RunSpec] = {}
         self._ended: set[str] = set()
         self._issued: dict[ShardTicket, float] = {}
@@ -103,7 +104,7 @@ class Controller:
                     _log.warning("run %s cannot be moved on just now: %s", spec.run_id, error, exc_info=unforeseen)
 
     async def _move(self, spec: RunSpec, dead: list[DeadShard]) -> None:
-        facts = await asyncio.to_thread(self._facts.read, spec, dead=dead)
+        facts = await asyncio.to_thread(self.facts.read, spec, dead=dead)
         answer = next_tickets(facts)
         if isinstance(answer, Ending):
             await self._end(spec, answer)
@@ -156,7 +157,7 @@ class Controller:
     def _forget(self, run_id: str) -> None:
         self._ended.add(run_id)
         self._specs.pop(run_id, None)
-        self._facts.forget(run_id)
+        self.facts.forget(run_id)
         for ticket in [ticket for ticket in self._issued if ticket.run_id == run_id]:
             del self._issued[ticket]
         for key in [key for key in self.progress if key[0] == run_id]:
@@ -189,6 +190,8 @@ class Controller:
             self._rung.set()
         try:
             run_id, stage = str(event.fields["run_id"]), str(event.fields["stage"])
+            if event.name == "committed" and run_id in self._specs:
+                self.facts.hint(run_id, Stage(stage), int(event.fields["shard"]))
             if event.name == "waiting" and run_id in self._specs:
                 shards = ranges_from(str(event.fields["shards"]))
                 told = _Waiting(time.monotonic(), str(event.fields["why"]), shards)

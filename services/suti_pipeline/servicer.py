@@ -49,7 +49,7 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
         self._runs = runs
         self._study = study
         self._preset: PresetName = preset
-        self._reader = RunReader(store)
+        self._reader = RunReader(store, controller.facts)
         self._letters = DeadLetters(store)
         self._requests = RequestLedger(store, "pipeline")
 
