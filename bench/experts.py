@@ -64,9 +64,13 @@ def _tuning(
     ratios: list[float] = []
     for _ in range(repeats):
         alone_s = _step_s(
-            lambda tick: tune_expert(base, pictures_PCHW, texts, recipe=recipe, seed=0, callback=lambda *_facts: tick())
+            lambda tick: tune_expert(
+                base, pictures_PCHW, texts, recipe=recipe, seed=0, callback=lambda _step, _steps, _facts: tick()
+            )
         )
-        together_s = _step_s(lambda tick: tune_together(base, lessons, recipe=recipe, callback=lambda *_facts: tick()))
+        together_s = _step_s(
+            lambda tick: tune_together(base, lessons, recipe=recipe, callback=lambda _step, _steps, _facts: tick())
+        )
         ratios.append(count * alone_s / together_s)
     return of_ratios(f"experts, steps/s of {count} together / one by one{note}", ratios, at_least=at_least)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from suti.ml.experts.frozen_layers import drops_out, lay_out
 from suti.ml.experts.lora import adapted_layers, sharing_copy
 from suti.ml.experts.recipe import LoraPart
 from suti.ml.experts.stacked_layers import StackedConv2d, StackedLinear
@@ -48,6 +49,7 @@ class Stack:
             layer = StackedLinear(frozen) if isinstance(frozen, nn.Linear) else StackedConv2d(frozen)
             self.unet.set_submodule(name, layer)
             self._layers[name] = layer
+        lay_out(self.unet)
         self.blocks = _blocks(adapters[0])
         device = next(unet.parameters()).device
         ordered = [name for block in self.blocks for name in block.names]
@@ -77,8 +79,11 @@ class Stack:
         }
 
     def learn(self, *, learning: bool) -> None:
-        """Whether the factors ask for gradients; the UNet goes to training or evaluation mode."""
-        self.unet.train(learning)
+        """Whether the factors ask for gradients.
+
+        The UNet goes to training mode where that makes a difference: diffusers copies pictures in it, for nothing here.
+        """
+        self.unet.train(learning and drops_out(self.unet))
         for factor in self._factors.values():
             factor.requires_grad_(learning)
 

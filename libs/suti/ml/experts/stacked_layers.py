@@ -1,8 +1,10 @@
 """A frozen layer with the adapters of many experts at once, by batched matrix products.
 
 Rows come expert by expert, as many for each. Legend: N experts, R rank, I inputs, O outputs, B pictures of an expert,
-M = N x B pictures, L rows of an expert (pictures x tokens); h, w a convolution's window.
+M = N x B pictures, L rows of an expert (pictures x tokens or pixels), h and w a convolution's window.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +15,7 @@ class StackedLinear(nn.Module):
 
     def __init__(self, frozen: nn.Linear) -> None:
         super().__init__()
-        self.frozen = frozen
+        self.frozen: nn.Module = frozen
         self.A = torch.empty(0)
         self.B = torch.empty(0)
 
@@ -31,7 +33,8 @@ class StackedConv2d(nn.Module):
 
     def __init__(self, frozen: nn.Conv2d) -> None:
         super().__init__()
-        self.frozen = frozen
+        self.frozen: nn.Module = frozen
+        self._how = {"stride": frozen.stride, "padding": frozen.padding, "dilation": frozen.dilation}
         self.A = torch.empty(0)
         self.B = torch.empty(0)
 
@@ -39,17 +42,29 @@ class StackedConv2d(nn.Module):
         """Shapes: (M, I, H, W) -> (M, O, H', W')."""
         answer_MOHW = self.frozen(pictures_MIHW)
         experts, rank = self.A.shape[:2]
-        beside_BCHW = pictures_MIHW.unflatten(0, (experts, -1)).transpose(0, 1).flatten(1, 2)  # C: experts x inputs
-        inner_BCHW = nn.functional.conv2d(
-            beside_BCHW,
-            self.A.flatten(0, 1),
-            stride=self.frozen.stride,
-            padding=self.frozen.padding,  # pyright: ignore[reportArgumentType] - torch types it loosely
-            dilation=self.frozen.dilation,
-            groups=experts,
-        )
-        inner_NLR = inner_BCHW.unflatten(1, (experts, rank)).permute(1, 0, 3, 4, 2).reshape(experts, -1, rank)
+        project = convolve_in_turn if pictures_MIHW.device.type == "cpu" else convolve_at_once
+        inner_MRHW = project(pictures_MIHW, self.A, **self._how)
+        inner_NLR = inner_MRHW.permute(0, 2, 3, 1).reshape(experts, -1, rank)
         _, channels, height, width = answer_MOHW.shape
         answer_NLO = answer_MOHW.permute(0, 2, 3, 1).reshape(experts, -1, channels)
         sum_NLO = torch.baddbmm(answer_NLO, inner_NLR, self.B.flatten(2).transpose(1, 2))
         return sum_NLO.view(-1, height, width, channels).permute(0, 3, 1, 2)
+
+
+def convolve_in_turn(pictures_MIHW: Tensor, kernels_NRIhw: Tensor, **how: Any) -> Tensor:
+    """Each expert's pictures with its own kernels, one expert after the other: a processor has enough to do with one.
+
+    Shapes: (M, I, H, W), (N, R, I, h, w) -> (M, R, H', W').
+    """
+    own = pictures_MIHW.unflatten(0, (len(kernels_NRIhw), -1)).unbind(0)
+    return torch.cat(
+        [nn.functional.conv2d(some, kernels, **how) for some, kernels in zip(own, kernels_NRIhw.unbind(0), strict=True)]
+    )
+
+
+def convolve_at_once(pictures_MIHW: Tensor, kernels_NRIhw: Tensor, **how: Any) -> Tensor:
+    """The same as one convolution with a group for each expert, for accelerators."""
+    experts, rank = kernels_NRIhw.shape[:2]
+    beside_BCHW = pictures_MIHW.unflatten(0, (experts, -1)).transpose(0, 1).flatten(1, 2)  # C: experts x inputs
+    inner_BCHW = nn.functional.conv2d(beside_BCHW, kernels_NRIhw.flatten(0, 1), groups=experts, **how)
+    return inner_BCHW.unflatten(1, (experts, rank)).transpose(0, 1).flatten(0, 1)

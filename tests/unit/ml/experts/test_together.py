@@ -136,7 +136,9 @@ def test_what_is_saved_has_the_form_that_one_by_one_has(targets: tuple[str, ...]
 def test_every_step_is_told_with_how_many_are_still_tuned(base: Base) -> None:
     told: list[tuple[int, int, int]] = []
 
-    tune_together(base, lessons(1, 3), recipe=RECIPE, callback=lambda *facts: told.append(facts))
+    tune_together(
+        base, lessons(1, 3), recipe=RECIPE, callback=lambda step, steps, experts: told.append((step, steps, experts))
+    )
 
     assert told == [(1, 3, 2), (2, 3, 1), (3, 3, 1)]
 
