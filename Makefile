@@ -75,6 +75,10 @@ protos: $(READY) ## Generates libs/suti/api from protos/
 bench: $(READY) ## Measures every claim of speed as a ratio in one run; results in out/bench
 	$(BIN)/python -m bench --out $(OUT)/bench $(ARGS)
 
+.PHONY: bench-cluster
+bench-cluster: $(READY) ## Expert shards on a cluster with simulated nodes (kwok): KUBECONFIG=..., sizes by ARGS="--shards 400 1000"
+	$(BIN)/python -m bench.cluster --out $(OUT)/bench-cluster $(ARGS)
+
 .PHONY: reproduce
 reproduce: $(READY) ## The paper's findings on the toy world, as far as time allows; tables and figures in docs/results
 	$(BIN)/python -m suti.reproduce $(ARGS)
