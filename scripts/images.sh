@@ -15,7 +15,7 @@ declare -A EXTRAS=(
   [grouping]=clustering
   [models]=captioning,clustering-score,experts,filtering,apprentice,generation
 )
-declare -A LARGEST_MB=([light]=400 [grouping]=600 [models]=12000)
+declare -A LARGEST_MB=([light]=400 [grouping]=600 [models]=5600)
 # What must be importable in each, and what must not be inside.
 declare -A HAS=(
   [light]="suti_pipeline.__main__ suti_experts.__main__ suti_apprentice.__main__ suti.infra.bootstrap suti.infra.jobs.kubernetes.backend pyarrow.dataset minio"
@@ -23,7 +23,7 @@ declare -A HAS=(
   [models]="suti_clustering.__main__ suti_captioning.__main__ suti_filtering.__main__ suti_generation.__main__ suti_experts.job suti_apprentice.job suti.cli.main suti.cli.run torch diffusers peft"
 )
 declare -A LACKS=([light]="torch diffusers daft numpy" [grouping]="torch diffusers kubernetes minio" [models]="kubernetes minio triton")
-readonly TORCH_COPIES_GB=14 # the layer in the builder's store, once more while it is committed
+readonly TORCH_COPIES_GB=12 # the layer in the builder's store, once more while it is committed
 
 die() { echo "images: $*" >&2; exit 1; }
 tool=${IMAGE_TOOL:-}
