@@ -7,7 +7,9 @@ from pydantic import Field, PositiveInt, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from suti.infra.settings import ServiceSettings
+from suti.ml.clusters.engine import S3Access
 from suti.stages.crawl_buckets import BucketAccess, CrawlBuckets
+from suti.stages.grouping_places import GroupingPlace, RayCluster, ThisProcess
 
 
 class ClusteringSettings(ServiceSettings):
@@ -21,6 +23,10 @@ class ClusteringSettings(ServiceSettings):
     )
     device: str = Field(default="cpu", description="Where models lie: cpu, cuda, cuda:1 ...")
     keep_models: PositiveInt = Field(default=2, description="Runs' models held in memory; the oldest leave first.")
+    ray_address: str | None = Field(
+        default=None,
+        description="Ray cluster that groups: host:port of its head, or ray://host:port. Unset: this process does.",
+    )
     crawl_endpoint: str | None = Field(
         default=None,
         description="S3 endpoint of crawls in other buckets than the store's; unset: as for the AWS SDKs.",
@@ -31,6 +37,19 @@ class ClusteringSettings(ServiceSettings):
     )
     crawl_secret_key: SecretStr | None = None
     crawl_allow_http: bool | None = Field(default=None, description="Those without TLS; unset: AWS_ALLOW_HTTP.")
+
+    def grouping_place(self) -> GroupingPlace:
+        """Where crawls are grouped."""
+        if self.ray_address is None:
+            return ThisProcess()
+        access = S3Access(
+            endpoint=self.store_endpoint,
+            region=self.store_region,
+            access_key=_revealed(self.store_access_key),
+            secret_key=_revealed(self.store_secret_key),
+            allow_http=self.store_allow_http,
+        )
+        return RayCluster(self.ray_address, access)
 
     def crawl_buckets(self) -> CrawlBuckets:
         """With whose keys crawls in buckets are read: in the store's own bucket with the store's."""

@@ -13,11 +13,11 @@ from suti_clustering.settings import ClusteringSettings
 
 def grouping_work(bus: Bus, store: Store, settings: ClusteringSettings) -> ShardWork:
     """Handles grouping's tickets, one per run. Without torch."""
-    buckets = settings.crawl_buckets()
+    buckets, place = settings.crawl_buckets(), settings.grouping_place()
 
     def run(ledger: Ledger, spec: RunSpec, shard: int, hold: Hold) -> Commit:
         del shard  # there is only one
-        return grouping.run_shard(ledger, spec, buckets=buckets, progress=hold.progress, fence=hold.fence)
+        return grouping.run_shard(ledger, spec, buckets=buckets, place=place, progress=hold.progress, fence=hold.fence)
 
     return ShardWork(bus, store, run)
 

@@ -1,7 +1,6 @@
 """A crawl becomes shards of raw clusters: one commit for all of them."""
 
 import hashlib
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from suti.ml.clusters.crawl import crawl_files, read_crawl
 from suti.ml.clusters.crawl_places import is_remote
 from suti.ml.clusters.program import Grouped, group_crawl
 from suti.stages.crawl_buckets import CrawlBuckets
+from suti.stages.grouping_places import GroupingPlace, ThisProcess
 from suti.stages.progress import Progress, silent
 from suti.stages.run_spec import CrawlInput, RunSpec
 
@@ -35,6 +35,7 @@ def run_shard(
     spec: RunSpec,
     *,
     buckets: CrawlBuckets = CrawlBuckets(),  # noqa: B008 - frozen
+    place: GroupingPlace = ThisProcess(),  # noqa: B008 - holds nothing
     progress: Progress = silent,
     fence: str | None = None,
 ) -> Commit:
@@ -49,13 +50,14 @@ def run_shard(
         CrawlUnreadable: no such file or folder, or nothing in it is a crawl of that format.
         CrawlChanged: the input's SHA-256 is not the run's.
         StoreUnavailable, StoreRefused, BucketMissing: of a crawl in a bucket, which `buckets` opens.
+        RayMissing, RayAway: of a `place` that is a Ray cluster.
     """
     started = time.monotonic()
     files = crawl_files(spec.input.url, spec.input.format, remote=buckets)
     progress(0, 3, "reading the crawl")
     _check(spec.input, files)
     tombstones = load_tombstones(ledger.store)
-    with tempfile.TemporaryDirectory(prefix="suti-grouping-") as scratch:
+    with place.scratch(ledger, fence=fence) as scratch:
         grouped = group_crawl(
             read_crawl(files, spec.input.format, spec.grouping, remote=buckets),
             spec.grouping,

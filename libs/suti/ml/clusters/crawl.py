@@ -86,11 +86,11 @@ def read_crawl(
     """
     col = daft.col
     if crawl_format == "warc":
-        table = daft.from_pydict({"path": list(files)})
+        table = _spread({"path": list(files)})
         record = _warc_reader(recipe, remote)(col("path"))
     else:
         tars = [_tar_beside(file, remote) for file in files]
-        table = daft.from_pydict({"path": list(files), "tar": tars})
+        table = _spread({"path": list(files), "tar": tars})
         record = _shard_reader(recipe, remote)(col("path"), col("tar"))
     records = table.select(record.alias("record")).select(daft.functions.unnest(col("record")))
     decoded = records.with_column("decoded", _decoder(recipe)(col("source")))
@@ -107,6 +107,11 @@ def read_crawl(
         )
         .exclude("source", "decoded_reason", "decoded_detail", "decoded_score")
     )
+
+
+def _spread(columns: dict[str, list[str]]) -> "daft.DataFrame":
+    """One partition a file, so that several nodes may read several files at once."""
+    return daft.from_pydict(columns).into_partitions(len(columns["path"]))
 
 
 def _warc_reader(recipe: GroupingRecipe, remote: Remote) -> Any:
