@@ -110,8 +110,9 @@ def read_crawl(
 
 
 def _spread(columns: dict[str, list[str]]) -> "daft.DataFrame":
-    """One partition a file, so that several nodes may read several files at once."""
-    return daft.from_pydict(columns).into_partitions(len(columns["path"]))
+    """On a cluster one partition a file, so that several nodes may read at once; in one process threads do."""
+    table = daft.from_pydict(columns)
+    return table.into_partitions(len(columns["path"])) if daft.get_or_infer_runner_type() == "ray" else table
 
 
 def _warc_reader(recipe: GroupingRecipe, remote: Remote) -> Any:
