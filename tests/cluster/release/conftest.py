@@ -27,6 +27,14 @@ from tests.cluster.release.kube import Kube, Refused, kubectl_path
 from tests.cluster.release.runs import CRAWL, PLAN, OneRun, done, on_one_machine, open_bucket
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What installs, rolls and trains takes minutes, and on a busy machine many."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(3600))
+
+
 @pytest.fixture(scope="session")
 def cluster(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Kube]:
     """A namespace that enforces the restricted level, of this session; gone afterwards."""
@@ -54,7 +62,7 @@ def image_settings(cluster: Kube) -> dict[str, str]:
     wanted = [f"{registry}/suti-{kind}:{tag}" for kind in ("light", "grouping", "models")]
     wanted += [values[server]["embedded"]["image"] for server in ("nats", "minio")]
     nodes = cluster.get("nodes")
-    there = {name for node in nodes for image in node["status"].get("images", ()) for name in image["names"]}
+    there = {name for node in nodes for image in node["status"].get("images") or () for name in image["names"]}
     if load := os.environ.get("LOAD_IMAGE"):
         for name in wanted:
             if not any(one == name or one.endswith(f"/{name}") for one in there):
