@@ -62,7 +62,7 @@ def image_settings(cluster: Kube) -> dict[str, str]:
     wanted = [f"{registry}/suti-{kind}:{tag}" for kind in ("light", "grouping", "models")]
     wanted += [values[server]["embedded"]["image"] for server in ("nats", "minio")]
     nodes = cluster.get("nodes")
-    there = {name for node in nodes for image in node["status"].get("images") or () for name in image["names"]}
+    there = {name for node in nodes for image in node["status"].get("images") or () for name in image["names"] or ()}
     if load := os.environ.get("LOAD_IMAGE"):
         for name in wanted:
             if not any(one == name or one.endswith(f"/{name}") for one in there):
