@@ -5,6 +5,8 @@
 
 `SUTI_IMAGE_TAG` and `SUTI_IMAGE_REGISTRY` say which images; unset: the tag of the version, of localhost. `LOAD_IMAGE`
 hands those that the cluster's nodes do not have to them; unset: they are pulled. A node needs 8 GiB and two cores.
+
+While one works on these tests: SUTI_KEEP_NAMESPACE=1 leaves the release, SUTI_USE_NAMESPACE=name takes the one there.
 """
 
 import io
@@ -38,8 +40,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def cluster(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Kube]:
     """A namespace that enforces the restricted level, of this session; gone afterwards."""
-    kube = Kube(kubeconfig, f"suti-{secrets.token_hex(3)}")
     kubectl_path()
+    if there := os.environ.get("SUTI_USE_NAMESPACE"):
+        yield Kube(kubeconfig, there)
+        return
+    kube = Kube(kubeconfig, f"suti-{secrets.token_hex(3)}")
     kube.kubectl("create", "namespace", kube.namespace)
     label = "pod-security.kubernetes.io/enforce=restricted"
     kube.kubectl("label", "namespace", kube.namespace, label)
@@ -74,6 +79,8 @@ def image_settings(cluster: Kube) -> dict[str, str]:
 def release(cluster: Kube, image_settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Release:
     """The chart, installed and ready, and a pod to call it from."""
     found = Release(cluster, image_settings, tmp_path_factory.mktemp("release"))
+    if os.environ.get("SUTI_USE_NAMESPACE"):
+        return found
     try:
         found.install()
         found.start_client()

@@ -35,8 +35,8 @@ class Kube:
         return self._run(kubectl_path(), "-n", self.namespace, *arguments, stdin=stdin, limit_s=limit_s)
 
     def helm(self, *arguments: str, limit_s: float = 900.0) -> str:
-        """The same for Helm."""
-        return self._run(helm(), "-n", self.namespace, *arguments, limit_s=limit_s)
+        """The same for Helm, which prints what tests say to where errors go."""
+        return self._run(helm(), "-n", self.namespace, *arguments, limit_s=limit_s, both=True)
 
     def helm_fails(self, *arguments: str, limit_s: float = 900.0) -> str:
         """What Helm says when it fails, as it must."""
@@ -100,7 +100,7 @@ class Kube:
                         continue
         return "\n".join(parts)
 
-    def _run(self, *command: str, stdin: str | None = None, limit_s: float) -> str:
+    def _run(self, *command: str, stdin: str | None = None, limit_s: float, both: bool = False) -> str:
         done = subprocess.run(
             command,
             input=stdin,
@@ -113,7 +113,7 @@ class Kube:
         if done.returncode != 0:
             said = f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}".strip()
             raise Refused(f"{Path(command[0]).name} {' '.join(command[1:])}: {said}")
-        return done.stdout
+        return done.stdout + (done.stderr if both else "")
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
