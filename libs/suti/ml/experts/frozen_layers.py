@@ -34,6 +34,18 @@ class FrozenProduct(nn.Module):
         return nn.functional.conv2d(rows_MIHW, self._kernel_OI11, self.bias)
 
 
+class FrozenGroupNorm(nn.Module):
+    """A group norm in float32, whatever comes in: torch's own goes back through bfloat16 many times as slowly."""
+
+    def __init__(self, layer: nn.GroupNorm) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Shapes: (M, I, ...) -> (M, I, ...), float32."""
+        return self.layer(pictures.float())
+
+
 def lay_out(unet: nn.Module) -> None:
     """Give the layers of a UNet on the processor their fastest form, in place; its weights stay whose they are."""
     if next(unet.parameters()).device.type != "cpu":
@@ -41,6 +53,8 @@ def lay_out(unet: nn.Module) -> None:
     for name, layer in list(unet.named_modules()):
         if isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and _is_product(layer)):
             unet.set_submodule(name, FrozenProduct(layer))
+        elif isinstance(layer, nn.GroupNorm):
+            unet.set_submodule(name, FrozenGroupNorm(layer))
         elif isinstance(layer, nn.Conv2d):
             weight = layer.weight.detach().contiguous(memory_format=_BY_PIXEL)
             layer.weight = nn.Parameter(weight, requires_grad=False)

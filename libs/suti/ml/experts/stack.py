@@ -5,13 +5,16 @@ Legend: N experts, T factors of one expert.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
+from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
 from suti.ml.experts.frozen_layers import drops_out, lay_out
 from suti.ml.experts.lora import adapted_layers, sharing_copy
 from suti.ml.experts.recipe import LoraPart
+from suti.ml.experts.stacked_attention import StackedAttention, can_be_stacked
 from suti.ml.experts.stacked_layers import StackedConv2d, StackedLinear
 
 
@@ -49,6 +52,9 @@ class Stack:
             layer = StackedLinear(frozen) if isinstance(frozen, nn.Linear) else StackedConv2d(frozen)
             self.unet.set_submodule(name, layer)
             self._layers[name] = layer
+        for name, module in list(self.unet.named_modules()):
+            if can_be_stacked(module):
+                self.unet.set_submodule(name, StackedAttention(cast("Attention", module)))
         lay_out(self.unet)
         self.blocks = _blocks(adapters[0])
         device = next(unet.parameters()).device

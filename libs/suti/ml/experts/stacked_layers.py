@@ -4,7 +4,8 @@ Rows come expert by expert, as many for each. Legend: N experts, R rank, I input
 M = N x B pictures, L rows of an expert (pictures x tokens or pixels), h and w a convolution's window.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,33 @@ class StackedLinear(nn.Module):
         return torch.baddbmm(answer_NLO, inner_NLR, self.B.transpose(1, 2)).view(answer.shape)
 
 
+class StackedLinears(nn.Module):
+    """Several that read the same rows: their frozen parts are one product, and so are their first factors.
+
+    Their ranks side by side are J, their outputs P.
+    """
+
+    def __init__(self, layers: Sequence[StackedLinear]) -> None:
+        super().__init__()
+        self._layers = tuple(layers)
+        frozen = [cast("nn.Linear", layer.frozen) for layer in layers]
+        self._outputs = [layer.out_features for layer in frozen]
+        self.frozen: nn.Module = _beside(frozen)
+
+    def forward(self, rows: Tensor) -> list[Tensor]:
+        """Shapes: (M, ..., I) -> (M, ..., O) of each layer."""
+        answer = self.frozen(rows)
+        experts = len(self._layers[0].A)
+        down_NJI = torch.cat([layer.A for layer in self._layers], dim=1)
+        inner_NLJ = torch.bmm(rows.reshape(experts, -1, rows.shape[-1]), down_NJI.transpose(1, 2))
+        answers = answer.reshape(experts, -1, answer.shape[-1]).split(self._outputs, dim=2)
+        inners = inner_NLJ.split([layer.A.shape[1] for layer in self._layers], dim=2)
+        return [
+            torch.baddbmm(answer_NLO, inner_NLR, layer.B.transpose(1, 2)).view(*rows.shape[:-1], -1)
+            for layer, answer_NLO, inner_NLR in zip(self._layers, answers, inners, strict=True)
+        ]
+
+
 class StackedConv2d(nn.Module):
     """The same for a convolution. A is (N, R, I, h, w), B is (N, O, R, 1, 1)."""
 
@@ -49,6 +77,16 @@ class StackedConv2d(nn.Module):
         answer_NLO = answer_MOHW.permute(0, 2, 3, 1).reshape(experts, -1, channels)
         sum_NLO = torch.baddbmm(answer_NLO, inner_NLR, self.B.flatten(2).transpose(1, 2))
         return sum_NLO.view(-1, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _beside(layers: Sequence[nn.Linear]) -> nn.Linear:
+    """One linear layer with the outputs of several."""
+    first = layers[0]
+    joined = nn.Linear(first.in_features, sum(layer.out_features for layer in layers), bias=False, device="meta")
+    joined.weight = nn.Parameter(torch.cat([layer.weight.detach() for layer in layers]), requires_grad=False)
+    if cast("Tensor | None", first.bias) is not None:
+        joined.bias = nn.Parameter(torch.cat([layer.bias.detach() for layer in layers]), requires_grad=False)
+    return joined
 
 
 def convolve_in_turn(pictures_MIHW: Tensor, kernels_NRIhw: Tensor, **how: Any) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from suti.ml.diffusion.base import Base, predict
-from suti.ml.diffusion.precision import precision
+from suti.ml.diffusion.precision import tuning_precision
 from suti.ml.diffusion.schedule import NoiseSchedule, denoising_loss
 from suti.ml.diffusion.text import TextEmbedding
 from suti.ml.experts.choices import Dice, encode_pictures
@@ -76,7 +76,7 @@ def tune_together(
     inside = list(range(len(lessons)))  # whose row is whose
     for step in range(1, max(wanted) + 1):
         noisy_MCHW, t_M, embedding, target_MCHW = batches.next(inside)
-        with precision(dtype, base.device):
+        with tuning_precision(dtype, base.device):
             answer_MCHW = predict(stack.unet, noisy_MCHW, t_M, embedding)
         loss_N = denoising_loss(answer_MCHW, target_MCHW).view(len(inside), -1).mean(dim=1)
         gradients_NT = clip_rows(stack.gradients(loss_N.sum()), 1.0)

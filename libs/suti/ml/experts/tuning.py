@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from suti.core.errors import InvalidArgument, PermanentError
 from suti.ml.diffusion.base import Base, predict
-from suti.ml.diffusion.precision import precision
+from suti.ml.diffusion.precision import tuning_precision
 from suti.ml.diffusion.schedule import NoiseSchedule, denoising_loss
 from suti.ml.diffusion.text import TextEmbedding, TextEncoder
 from suti.ml.experts.choices import Dice, encode_pictures
@@ -69,7 +69,7 @@ def tune_expert(
     unet.train()
     for step in range(1, recipe.steps + 1):
         noisy_NCHW, t_N, embedding, target_NCHW = batches.next()
-        with precision(dtype, base.device):
+        with tuning_precision(dtype, base.device):
             answer_NCHW = predict(unet, noisy_NCHW, t_N, embedding)
         loss = denoising_loss(answer_NCHW, target_NCHW).mean()
         losses.append(float(loss.detach()))
