@@ -63,7 +63,14 @@ async def namespace(api: KubernetesApi) -> AsyncGenerator[str]:
 
 def make(api: KubernetesApi, path: str, body: Object) -> Object:
     """An object of a test's own: `path` is the kind's."""
-    kinds = {"namespaces": "Namespace", "resourcequotas": "ResourceQuota", "configmaps": "ConfigMap", "pods": "Pod"}
+    kinds = {
+        "namespaces": "Namespace",
+        "resourcequotas": "ResourceQuota",
+        "configmaps": "ConfigMap",
+        "pods": "Pod",
+        "persistentvolumeclaims": "PersistentVolumeClaim",
+        "deployments": "Deployment",
+    }
     group = path.split("/namespaces", maxsplit=1)[0].removeprefix("/apis/").removeprefix("/api/")
     told = {"apiVersion": group, "kind": kinds[path.rsplit("/", 1)[-1]], **body}
     return api.apply(f"{path}/{body['metadata']['name']}", json.loads(json.dumps(told)), manager="tests")

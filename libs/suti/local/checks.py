@@ -9,13 +9,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
 
+from suti.local.findings import Finding, Verdict
 from suti.local.folder import DataFolder, packaged_models
 from suti.ml.model_files import folder_digest
 
@@ -27,24 +26,6 @@ _PACKAGES = (
 )  # fmt: skip
 _TOY_MODELS = ("base", "warmstart", "clip")
 _FAST_FLAGS = ("avx2", "fma", "avx512f", "amx_bf16")
-
-
-class Verdict(StrEnum):
-    """What a check came to."""
-
-    OK = "ok"
-    WARN = "warn"  # something optional is missing, or it will be slow
-    FAIL = "fail"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the doctor's."""
-
-    subject: str
-    verdict: Verdict
-    found: str
-    remedy: str = ""
 
 
 def check_machine(data: DataFolder) -> Iterator[Finding]:

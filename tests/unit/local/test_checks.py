@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from suti.local import checks
-from suti.local.checks import Finding, Verdict
+from suti.local.findings import Finding, Verdict
 from suti.local.folder import DataFolder
 
 TOO_MUCH = 2**60  # bytes that no machine has

@@ -39,13 +39,21 @@ def explain_job(job: SeenJob, pods: Iterable[SeenPod], warnings: Sequence[str]) 
 
 
 def explain_pod(pod: SeenPod) -> str:
-    """What one pending pod waits for; empty if it is on its way."""
-    if pod.reason in ("Unschedulable", "SchedulingGated"):
-        return _unschedulable(pod.message)
-    if pod.reason in _IMAGE:
-        return f"its image cannot be pulled ({_short(pod.message or pod.reason)}): correct image or pull secret"
-    if pod.reason in _CONFIGURATION:
-        return f"its container cannot be made ({_short(pod.message or pod.reason)}): correct the job template"
+    """What one pending pod of a job waits for; empty if it is on its way."""
+    return explain_waiting(pod.reason, pod.message, written_in="the job template")
+
+
+def explain_waiting(reason: str, message: str, *, written_in: str) -> str:
+    """What a pod waits for that says so (see `seen.waiting`); empty if it is on its way.
+
+    `written_in` is where an operator finds what the pod asks for.
+    """
+    if reason in ("Unschedulable", "SchedulingGated"):
+        return _unschedulable(message, written_in)
+    if reason in _IMAGE:
+        return f"its image cannot be pulled ({_short(message or reason)}): correct image or pull secret"
+    if reason in _CONFIGURATION:
+        return f"its container cannot be made ({_short(message or reason)}): correct {written_in}"
     return ""
 
 
@@ -59,12 +67,12 @@ def explain_warning(message: str) -> str:
     return f"its pods cannot be created ({_short(message)})"
 
 
-def _unschedulable(message: str) -> str:
+def _unschedulable(message: str, written_in: str) -> str:
     nodes = _NODES.search(message)
     total = nodes.group(2) if nodes else "the"
     lacks = [f"{resource} on {count} of {total} nodes" for count, resource in _LACKS.findall(message)]
     if not lacks:
-        return f"no node takes it ({_short(message)}): see selectors, tolerations and volumes of the job template"
+        return f"no node takes it ({_short(message)}): see selectors, tolerations and volumes of {written_in}"
     which = " and ".join(lacks)
     if _NEVER in message and _BEHIND not in message:  # on some nodes the one, on some the other: it may yet fit
         return f"no node fits: not enough {which}, even if they were empty: ask for less, or add nodes that have it"

@@ -98,7 +98,7 @@ def seen_pod(pod: _Object) -> SeenPod | None:
     phase = str(status.get("phase", "Pending"))
     code, reason, message = _ending(status) if phase == "Failed" else (None, "", "")
     if phase == "Pending":
-        reason, message = _waiting(status)
+        reason, message = waiting(status)
     elif phase == "Succeeded":
         code = 0
     conditions = status.get("conditions") or []
@@ -233,8 +233,8 @@ def _left_word(text: str) -> tuple[str, str]:
         return "", text.strip()[-_MOST_CHARS:]
 
 
-def _waiting(status: _Object) -> tuple[str, str]:
-    """Why a pod does not run yet: the scheduler's word, or the kubelet's."""
+def waiting(status: _Object) -> tuple[str, str]:
+    """Why a pod of this status does not run yet: the scheduler's word, or the kubelet's; reason and message."""
     for condition in status.get("conditions") or []:
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             return str(condition.get("reason") or ""), str(condition.get("message") or "")

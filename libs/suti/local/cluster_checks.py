@@ -1,0 +1,165 @@
+"""What keeps a release on Kubernetes from working, in words: asked of the API server, changed nowhere."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from suti.infra.jobs.kubernetes.api import KubernetesApi, Object
+from suti.infra.jobs.kubernetes.errors import ApiFault
+from suti.infra.jobs.kubernetes.explain import explain_waiting
+from suti.infra.jobs.kubernetes.seen import waiting
+from suti.local.findings import Finding, Verdict
+
+OLDEST = (1, 31)
+
+_INSTANCE = "app.kubernetes.io/instance"
+_LOG_LINES = 20
+_MOST_CHARS = 300
+_VALUES = "the chart's values"
+
+
+def check_cluster(api: KubernetesApi, *, namespace: str, release: str) -> Iterator[Finding]:
+    """The cluster's version, then what the release has there: claims, and the pods of each workload.
+
+    Raises ApiFault where the API server does not answer, or does not let us look.
+    """
+    yield _version(api)
+    release_of = {"labelSelector": f"{_INSTANCE}={release}"}
+    core = f"/api/v1/namespaces/{namespace}"
+    pods = _all(api, f"{core}/pods", release_of)
+    workloads = [
+        one
+        for group, kind in (("apps/v1", "deployments"), ("apps/v1", "statefulsets"), ("batch/v1", "jobs"))
+        for one in _all(api, f"/apis/{group}/namespaces/{namespace}/{kind}", release_of)
+    ]
+    if not workloads:
+        remedy = (
+            f"`helm install {release} charts/suti --namespace {namespace}`, or name another --namespace or --release"
+        )
+        yield Finding("release", Verdict.FAIL, f"nothing of release {release!r} is in namespace {namespace!r}", remedy)
+        return
+    for claim in _all(api, f"{core}/persistentvolumeclaims", release_of):
+        yield _claim(claim, _warnings(api, core, claim))
+    for workload in workloads:
+        if (finding := _workload(workload, _warnings(api, core, workload))) is not None:
+            yield finding
+    for pod in sorted(pods, key=lambda one: str(one["metadata"]["name"])):
+        if (trouble := _trouble(pod)) is not None:
+            yield _pod(pod, trouble, _warnings(api, core, pod), _last_words(api, core, pod))
+
+
+def _version(api: KubernetesApi) -> Finding:
+    told = api.get("/version")
+    major, minor = (int(re.sub(r"\D.*", "", str(told[part])) or 0) for part in ("major", "minor"))
+    found = f"Kubernetes {told['gitVersion']}"
+    if (major, minor) < OLDEST:
+        wanted = ".".join(map(str, OLDEST))
+        return Finding("cluster", Verdict.FAIL, f"{found}, and Suti needs {wanted}", f"upgrade it to {wanted} or later")
+    return Finding("cluster", Verdict.OK, found)
+
+
+def _claim(claim: Object, warnings: Sequence[str]) -> Finding:
+    name, phase = f"claim {claim['metadata']['name']}", str((claim.get("status") or {}).get("phase"))
+    if phase == "Bound":
+        return Finding(name, Verdict.OK, "bound")
+    wanted = (claim.get("spec") or {}).get("storageClassName")
+    known = f"storage class {wanted!r}" if wanted else "no storage class, and the cluster has no default"
+    told = f": {_short(warnings[0])}" if warnings else ""
+    remedy = f"name a class of `kubectl get storageclass` in {_VALUES} (storageClass), delete the claim, upgrade"
+    return Finding(name, Verdict.FAIL, f"{phase.lower()}, {known}{told}", remedy)
+
+
+def _workload(workload: Object, warnings: Sequence[str]) -> Finding | None:
+    """A line for a workload of services; for what made no pods, why; none for a job that goes on or is done."""
+    metadata, spec, status = workload["metadata"], workload.get("spec") or {}, workload.get("status") or {}
+    name = str(metadata["name"])
+    if "replicas" not in spec:  # a job
+        failed = [one for one in status.get("conditions") or [] if one["type"] == "Failed" and one["status"] == "True"]
+        if not failed:
+            return None
+        found = f"failed: {_short(str(failed[0].get('message') or failed[0].get('reason')))}"
+        return Finding(f"job {name}", Verdict.FAIL, found, f"`kubectl logs job/{name}`; correct {_VALUES}, upgrade")
+    wanted, ready = int(spec["replicas"]), int(status.get("readyReplicas") or 0)
+    if ready >= wanted:
+        return Finding(name, Verdict.OK, f"{ready} of {wanted} ready")
+    refused = [one for one in status.get("conditions") or [] if one["type"] == "ReplicaFailure"]
+    why = _short(str(refused[0].get("message"))) if refused else (_short(warnings[0]) if warnings else "")
+    remedy = f"correct {_VALUES}, or the namespace's quota and Pod Security level" if why else "see its pods below"
+    return Finding(name, Verdict.FAIL, f"{ready} of {wanted} ready{': ' if why else ''}{why}", remedy)
+
+
+def _trouble(pod: Object) -> str | None:
+    """What is the matter with a pod, as its status says; None if it does or did its work, or is on its way out."""
+    status = pod.get("status") or {}
+    if "deletionTimestamp" in pod["metadata"] or status.get("phase") == "Succeeded":
+        return None
+    if status.get("phase") == "Failed":
+        return "failed"
+    containers: list[Mapping[str, Any]] = [
+        *(status.get("initContainerStatuses") or []),
+        *(status.get("containerStatuses") or []),
+    ]
+    for container in containers:
+        if ((container.get("state") or {}).get("waiting") or {}).get("reason") == "CrashLoopBackOff":
+            return f"crashed {container.get('restartCount', 0)} times"
+    if status.get("phase") == "Pending":
+        return "pending"
+    conditions = {one["type"]: one["status"] for one in status.get("conditions") or []}
+    return None if conditions.get("Ready") == "True" else "running, and not ready"
+
+
+def _pod(pod: Object, trouble: str, warnings: Sequence[str], said: str) -> Finding:
+    name = f"pod {pod['metadata']['name']}"
+    if trouble == "pending":
+        explained = explain_waiting(*waiting(pod.get("status") or {}), written_in=_VALUES)
+        if explained:
+            found, _, remedy = explained.rpartition(": ")
+            return Finding(name, Verdict.FAIL, f"pending, {found}", remedy)
+    known = said or (_short(warnings[0]) if warnings else "")
+    namespace = pod["metadata"]["namespace"]
+    remedy = (
+        f"`kubectl describe {name.replace(' ', '/')} -n {namespace}` and its logs say more; docs/errors.md has reasons"
+    )
+    return Finding(name, Verdict.FAIL, f"{trouble}{': ' if known else ''}{known}", remedy)
+
+
+def _warnings(api: KubernetesApi, core: str, about: Object) -> list[str]:
+    """What the cluster complained of, the newest first."""
+    query = {"fieldSelector": f"involvedObject.uid={about['metadata']['uid']}"}
+    events = [one for one in _all(api, f"{core}/events", query) if one.get("type") == "Warning"]
+    events.sort(key=lambda one: str(one.get("lastTimestamp") or one.get("eventTime") or ""), reverse=True)
+    return [str(one.get("message", "")) for one in events]
+
+
+def _last_words(api: KubernetesApi, core: str, pod: Object) -> str:
+    """The last error that the pod's first container logged, before it was started again or now."""
+    path = f"{core}/pods/{pod['metadata']['name']}/log"
+    container = pod["spec"]["containers"][0]["name"]
+    for previous in ("true", "false"):
+        try:
+            text = api.text(path, {"container": container, "previous": previous, "tailLines": _LOG_LINES})
+        except ApiFault:  # it has not run yet, or not before
+            continue
+        lines = [_said(line) for line in text.splitlines() if line.strip()]
+        errors = [message for level, message in lines if level in {"ERROR", "CRITICAL"}]
+        if lines:
+            return _short(errors[-1] if errors else lines[-1][1])
+    return ""
+
+
+def _said(line: str) -> tuple[str, str]:
+    """Level and message of a line of log, ours (JSON) or another's."""
+    try:
+        fields = json.loads(line)
+        return str(fields["level"]), str(fields["message"])
+    except (ValueError, KeyError, TypeError):
+        return "", line
+
+
+def _all(api: KubernetesApi, path: str, query: Mapping[str, str]) -> list[Object]:
+    return [item for items, _ in api.pages(path, dict(query)) for item in items]
+
+
+def _short(text: str) -> str:
+    return " ".join(text.split())[:_MOST_CHARS]
