@@ -50,7 +50,7 @@ def run() -> list[Ratio]:
             _tuning(base, 1, repeats=3),
             _tuning(base, 4, repeats=5),
             _tuning(base, 16, repeats=5, at_least=1.3),
-            _tuning(base, 64, repeats=3),
+            _tuning(base, 64, repeats=2, recipe=_RECIPE.model_copy(update={"steps": 5})),
             _tuning(base, 16, repeats=5, dtype="bfloat16", note=", bfloat16"),
             _tuning(base, 16, repeats=3, recipe=everywhere, note=", every layer"),
             _drawing(base),
