@@ -13,6 +13,12 @@ from tests.cluster.release.installed import NAME, Release
 from tests.cluster.release.kube import Refused
 from tests.cluster.release.runs import OneRun, open_bucket
 
+# A method of each service; where it has operations, that of all.
+METHODS = {
+    "pipeline": "suti.api.pipeline.v1.PipelineService/ListRuns",
+    "captioning": "suti.api.captioning.v1.CaptioningService/CaptionPictures",
+    "filtering": "suti.api.filtering.v1.FilteringService/ScoreCandidates",
+}
 ACCOUNTS = (*COMPONENTS, "bootstrap", "experts-job", "apprentice-job")
 
 
@@ -87,7 +93,7 @@ secure = grpc.ssl_channel_credentials(read("ca.crt"), read("tls.key"), read("tls
 for token in ("", "guessed", os.environ["SUTI_TOKEN"]):
     with grpc.secure_channel("{NAME}-{component}:50051", secure) as channel:
         metadata = [("authorization", f"Bearer {{token}}")] if token else []
-        call = channel.unary_unary("/google.longrunning.Operations/GetOperation")
+        call = channel.unary_unary("/{METHODS.get(component, "google.longrunning.Operations/GetOperation")}")
         try:
             call(b"", metadata=metadata, timeout=20)
             print("OK")
