@@ -6,7 +6,8 @@
 `SUTI_IMAGE_TAG` and `SUTI_IMAGE_REGISTRY` say which images; unset: the tag of the version, of localhost. `LOAD_IMAGE`
 hands those that the cluster's nodes do not have to them; unset: they are pulled. A node needs 8 GiB and two cores.
 
-While one works on these tests: SUTI_KEEP_NAMESPACE=1 leaves the release, SUTI_USE_NAMESPACE=name takes the one there.
+While one works on these tests: SUTI_KEEP_NAMESPACE=1 leaves the release, SUTI_USE_NAMESPACE=name takes the one there, and
+SUTI_USE_RUN=id its run.
 """
 
 import io
@@ -26,7 +27,7 @@ from suti.toyworld.crawls import draw_crawl
 from tests.charts.rendering import CHART, ROOT
 from tests.cluster.release.installed import NAME, Release
 from tests.cluster.release.kube import Kube, Refused, kubectl_path
-from tests.cluster.release.runs import CRAWL, PLAN, OneRun, done, on_one_machine, open_bucket
+from tests.cluster.release.runs import CRAWL, PLAN, OneRun, done, found_run, on_one_machine, open_bucket
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -102,6 +103,8 @@ def crawl(release: Release, tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="session")
 def whole_run(release: Release, crawl: str) -> OneRun:
     """A run through the cluster that nobody disturbed."""
+    if there := os.environ.get("SUTI_USE_RUN"):
+        return found_run(release, there)
     return done(release, crawl)
 
 

@@ -69,9 +69,14 @@ def done(release: Release, crawl: str, *, meanwhile: Callable[[str], object] = l
         jobs.update((job["metadata"]["name"], job) for job in release.kube.get("jobs"))
         meanwhile(run_id)
 
-    run = ended(release, run_id, meanwhile=look)
+    ended(release, run_id, meanwhile=look)
+    return found_run(release, run_id, jobs)
+
+
+def found_run(release: Release, run_id: str, jobs: Mapping[str, Object] | None = None) -> OneRun:
+    """A run that has ended."""
     with open_bucket(release, user="pipeline") as bucket:
-        return OneRun(run_id, run, bucket.get(keys.run_spec(run_id)), jobs)
+        return OneRun(run_id, run_as_it_is(release, run_id), bucket.get(keys.run_spec(run_id)), jobs or {})
 
 
 def start_run(release: Release, crawl: str) -> str:
