@@ -6,8 +6,8 @@
 `SUTI_IMAGE_TAG` and `SUTI_IMAGE_REGISTRY` say which images; unset: the tag of the version, of localhost. `LOAD_IMAGE`
 hands those that the cluster's nodes do not have to them; unset: they are pulled. A node needs 8 GiB and two cores.
 
-While one works on these tests: SUTI_KEEP_NAMESPACE=1 leaves the release, SUTI_USE_NAMESPACE=name takes the one there, and
-SUTI_USE_RUN=id its run.
+While one works on these tests: SUTI_KEEP_NAMESPACE=1 leaves the release, SUTI_USE_NAMESPACE=name takes the one there,
+and SUTI_USE_RUN=id its run.
 """
 
 import io
