@@ -12,7 +12,7 @@ from suti.infra.ledger import Commit, Ledger
 from suti.infra.store import Store
 from suti.stages.lineage import inherited_stages, ledger_of
 from suti.stages.run_spec import RunSpec
-from suti.stages.shards import RunFacts, StageFacts
+from suti.stages.shards import SHARDED, RunFacts, StageFacts
 
 _LOOKS = 256  # at shards in work, in one read
 _IO = ThreadPoolExecutor(16, "facts")  # a store far away answers many at a time
@@ -64,7 +64,7 @@ class FactsReader:
         if spec.parent_run_id:
             filtering = stages[Stage.FILTERING]
             stages[Stage.FILTERING] = replace(filtering, dead=filtering.dead | self._unjudged(spec))
-        grouping = self.commits(spec, Stage.GROUPING).get(0)
+        grouping = self.known(spec, Stage.GROUPING).get(0)
         return RunFacts(
             run_id=spec.run_id,
             shards=None if grouping is None else grouping.counts["shards"],
@@ -78,10 +78,17 @@ class FactsReader:
         with self._lock:
             return dict(sorted(self._read_on(spec, stage).items()))
 
+    def known(self, spec: RunSpec, stage: Stage) -> Mapping[int, Commit]:
+        """The same as of the last read, without another look."""
+        with self._lock:
+            return dict(self._commits.get((ledger_of(self._store, spec, stage).run_id, stage), {}))
+
     def _read_on(self, spec: RunSpec, stage: Stage) -> Mapping[int, Commit]:
         ledger = ledger_of(self._store, spec, stage)
         key = (ledger.run_id, stage)
         known, waiting = self._commits.setdefault(key, {}), self._open.setdefault(key, {})
+        if stage in SHARDED and len(known) == self._all(ledger.run_id):
+            return known  # nothing can come any more
         gone = self._gone.setdefault(key, set())
         hinted = self._hinted.pop(key, set())
         unknown = [shard for shard in self._shards(ledger.run_id, stage) if shard not in known]
@@ -97,6 +104,11 @@ class FactsReader:
             if dropped:
                 gone.add(shard)
         return known
+
+    def _all(self, run_id: str) -> int | None:
+        """The shards of a run, once they are known."""
+        grouping = self._commits.get((run_id, Stage.GROUPING), {}).get(0)
+        return None if grouping is None else grouping.counts["shards"]
 
     def _look(self, ledger: Ledger, stage: Stage, own: bool, shard: int) -> tuple[Commit | None, bool]:
         """The shard's commit, and whether somebody dropped it instead."""

@@ -81,7 +81,7 @@ class RunReader:
         spec = self.spec(run_id)
         outcome = find_outcome(self._store, run_id)
         facts = self._facts.read(spec, dead=dead)
-        commits = {stage: self._facts.commits(spec, stage) for stage in Stage}
+        commits = {stage: self._facts.known(spec, stage) for stage in Stage}
         times = stage_times(spec.created_at, commits)
         now = datetime.now(UTC)
         stages: list[StageView] = []

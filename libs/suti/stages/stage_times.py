@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from ulid import ULID
 
@@ -43,7 +44,12 @@ def stage_times(created_at: datetime, commits: Mapping[Stage, Mapping[int, Commi
 
 def finished_at(commit: Commit) -> datetime | None:
     """When the commit was written: its fence begins with the ULID of its delivery. None for fences without one."""
+    return _finished_at(commit.fence[:_ULID_LENGTH], commit.seconds)
+
+
+@lru_cache(maxsize=1 << 18)  # asked for every commit of a run whenever somebody looks at it
+def _finished_at(fence: str, seconds: float) -> datetime | None:
     try:
-        return ULID.from_str(commit.fence[:_ULID_LENGTH]).datetime + timedelta(seconds=commit.seconds)
+        return ULID.from_str(fence).datetime + timedelta(seconds=seconds)
     except ValueError:
         return None
