@@ -5,8 +5,10 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from suti.core import keys
@@ -15,6 +17,7 @@ from suti.infra.jobs.kubernetes import names
 from suti.infra.jobs.kubernetes.api import KubernetesApi
 from suti.infra.jobs.kubernetes.errors import ApiFault, JobRefused, KubernetesRefused, KubernetesUnavailable
 from suti.infra.jobs.kubernetes.explain import explain_job
+from suti.infra.jobs.kubernetes.farewell import delete_jobs_of_an_ending_namespace
 from suti.infra.jobs.kubernetes.gang import gang_manifest, gang_service
 from suti.infra.jobs.kubernetes.hangs import Hangs
 from suti.infra.jobs.kubernetes.manifest import job_labels, job_manifest
@@ -32,6 +35,7 @@ _LOG_TAIL_LINES = 10_000
 _LOG_TAIL_BYTES = 1_000_000
 _SYNC_S = 30.0
 _GONE_S = 60.0
+_FAREWELL_S = 10.0
 _POLL_S = 0.1
 _WARNINGS_S = 5.0
 
@@ -56,7 +60,8 @@ class KubernetesJobs:
         self._pods_path = f"/api/v1/namespaces/{namespace}/pods"
         self._services_path = f"/api/v1/namespaces/{namespace}/services"
         self._events_path = f"/api/v1/namespaces/{namespace}/events"
-        selector = ",".join(f"{name}={value}" for name, value in sorted(job_labels(template, launcher).items()))
+        labels = job_labels(template, launcher)
+        self._selector = selector = ",".join(f"{label}={value}" for label, value in sorted(labels.items()))
         self.jobs = Follower(
             api, self._jobs_path, selector=selector, listed=self._jobs_listed, changed=self._job_changed
         )
@@ -176,7 +181,7 @@ class KubernetesJobs:
             await self._patch(job, {"spec": {"ttlSecondsAfterFinished": self._template.ttl_s}})
 
     async def close(self) -> None:
-        """See `JobsBackend.close`: jobs need no launcher to go on."""
+        """See `JobsBackend.close`: jobs need no launcher to go on, but to go where their namespace goes."""
         if self._hangs is not None:
             self._hangs.cancel()
             await asyncio.wait([self._hangs])
@@ -185,6 +190,9 @@ class KubernetesJobs:
                 follower.stop()
             for follower in (self.jobs, self.pods):
                 await asyncio.to_thread(follower.join, 5.0)
+        say_farewell = partial(delete_jobs_of_an_ending_namespace, launcher=self._launcher, selector=self._selector)
+        with suppress(TimeoutError):  # an API server that is away keeps nobody from ending
+            await asyncio.wait_for(asyncio.to_thread(say_farewell, self._api, self._jobs_path), _FAREWELL_S)
         await asyncio.to_thread(self._api.close)
 
     # What is asked of the API server.
