@@ -22,8 +22,11 @@ async def main() -> None:
         ears.listen("probe") as events,
         asyncio.timeout(30),
     ):
-        await mouth.announce("probe", word="hello")
-        print("heard:", await anext(events))
+        heard = asyncio.ensure_future(anext(events))
+        while not heard.done():  # again: the first may be there before the server knows of the ears
+            await mouth.announce("probe", word="hello")
+            await asyncio.wait([heard], timeout=1.0)
+        print("heard:", heard.result())
 
 
 asyncio.run(main())
