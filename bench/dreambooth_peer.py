@@ -6,8 +6,10 @@ run as it comes, a process of its own, for few steps and for many: the differenc
 imports. Times are processor time in one thread.
 """
 
+import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -74,7 +76,7 @@ def _script_step_s(script: Path, subject: Subject, folder: Path) -> float:
     for index, picture in enumerate(_pictures(subject)):
         picture.save(pictures / f"{index}.png")
     options = {
-        "pretrained_model_name_or_path": TOY_MODELS / "base",
+        "pretrained_model_name_or_path": _as_a_pipeline(folder / "base"),
         "instance_data_dir": pictures,
         "instance_prompt": f"a photo of a {name(subject)}",
         "output_dir": folder / "out",
@@ -94,6 +96,16 @@ def _script_step_s(script: Path, subject: Subject, folder: Path) -> float:
         subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"})  # noqa: S603 - the user's own script
         spent.append(_children_s() - before)
     return (spent[1] - spent[0]) / (_MANY - _FEW)
+
+
+def _as_a_pipeline(folder: Path) -> Path:
+    """The toy base under the name of the one pipeline of diffusers that has its parts: it draws pixels."""
+    shutil.copytree(TOY_MODELS / "base", folder)
+    index = json.loads((folder / "model_index.json").read_text())
+    index |= {"_class_name": "IFPipeline", "safety_checker": [None, None], "feature_extractor": [None, None]}
+    index |= {"watermarker": [None, None], "requires_safety_checker": False}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
 
 
 def _children_s() -> float:

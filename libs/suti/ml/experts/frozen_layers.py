@@ -42,8 +42,8 @@ class FrozenGroupNorm(nn.Module):
         self.layer = layer
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Shapes: (M, I, ...) -> (M, I, ...), float32."""
-        return self.layer(pictures.float())
+        """Shapes: (M, I, ...) -> (M, I, ...), as it came."""
+        return self.layer(pictures.float()).to(pictures.dtype)
 
 
 def lay_out(unet: nn.Module) -> None:

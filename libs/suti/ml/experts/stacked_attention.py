@@ -51,10 +51,9 @@ def can_be_stacked(module: nn.Module) -> bool:
     """Whether a module is an attention of the plain kind whose projections are stacked."""
     if not isinstance(module, Attention):
         return False
-    processor: object = module.processor
     norms = (module.spatial_norm, module.group_norm, module.norm_q, module.norm_k, module.norm_cross or None)
     return (
-        type(processor) is AttnProcessor2_0
+        type(cast("object", module.processor)) is AttnProcessor2_0
         and all(isinstance(layer, StackedLinear) for layer in (module.to_q, module.to_k, module.to_v))
         and all(norm is None for norm in norms)
         and not module.residual_connection
