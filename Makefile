@@ -18,7 +18,7 @@ export TOKENIZERS_PARALLELISM ?= false
 
 .PHONY: help
 help: ## This list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
 
 .PHONY: install
 install: $(READY) ## Finds uv and Python >= 3.12 and makes .venv with everything in it (also: every other target)

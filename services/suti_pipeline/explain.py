@@ -69,7 +69,7 @@ def _stage(
         state=pb.StageState.Value(f"STAGE_STATE_{stage.state.value}"),
         waits_for=reason,
         message=message,
-        tickets_queued=queue.waiting + queue.working,
+        tickets_queued=queue.waiting,
         workers=_workers(stage.stage, queue),
         open_shards=sorted(stage.survey.expected - stage.survey.done - stage.survey.dead)[:_MOST],
         dead_letter_ids=own[:_MOST],
@@ -102,13 +102,16 @@ def _open(stage: StageView, queue: QueueState, done: str) -> "tuple[pb.WaitReaso
     service = SERVICE[stage.stage]
     if queue.working:
         share = f", {stage.fraction_open:.0%} of the stage in hand" if stage.fraction_open else ""
-        return pb.WAIT_REASON_AT_WORK, f"{queue.working} tickets are in work at suti_{service}{share}; {done}"
+        return pb.WAIT_REASON_AT_WORK, f"suti_{service} works on {queue.working} tickets, of all runs{share}; {done}"
     if not queue.idle:
         return (
             pb.WAIT_REASON_NO_WORKER,
-            f"{queue.waiting} tickets wait and no worker is connected: start suti_{service}; {done}",
+            f"{queue.waiting} tickets (of all runs) wait and no worker is connected: start suti_{service}; {done}",
         )
-    return pb.WAIT_REASON_QUEUE, f"{queue.waiting} tickets are about to be taken by suti_{service}; {done}"
+    return (
+        pb.WAIT_REASON_QUEUE,
+        f"{queue.waiting} tickets (of all runs) are about to be taken by suti_{service}; {done}",
+    )
 
 
 def _workers(stage: Stage, queue: QueueState) -> int:

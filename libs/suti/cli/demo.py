@@ -41,7 +41,8 @@ def demo(
     from suti.local.demo.plan import quick as cut_short  # noqa: PLC0415
     from suti.local.demo.story import tell  # noqa: PLC0415 - brings torch
 
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _terminated)
     plan = DemoPlan(seed=seed)
     plan = cut_short(plan) if quick else plan
     plan = replace(plan, pages=pages) if pages else plan
@@ -120,4 +121,7 @@ def _summary(facts: "Facts") -> Table:
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:
+    """Ends the demo; signals that come while its processes are being stopped change nothing."""
+    for later in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(later, signal.SIG_IGN)
     sys.exit(128 + number)

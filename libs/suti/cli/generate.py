@@ -26,9 +26,19 @@ def generate(  # noqa: PLR0917 - options, given by name
     prompt: Annotated[str, typer.Argument(help="What the pictures are to show.")],
     subject: Annotated[str, typer.Option(help="A registered subject's id.")] = "",
     like: Annotated[
-        list[Path] | None, typer.Option(exists=True, dir_okay=False, help="Pictures of a subject, for this call alone.")
+        list[Path] | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="A picture of a subject, for this call alone; may be repeated: three to five are best.",
+        ),
     ] = None,
-    model: Annotated[str, typer.Option(help="A name of `suti models list`; unset: the promoted apprentice.")] = "",
+    model: Annotated[
+        str,
+        typer.Option(
+            help="A name of `suti models list`; unset: the promoted apprentice. Before there is one: warmstart."
+        ),
+    ] = "",
     count: Annotated[int, typer.Option(min=1, max=16, help="Pictures.")] = 1,
     seed: Annotated[int | None, typer.Option(min=0, help="The same seed draws the same pictures.")] = None,
     steps: Annotated[int, typer.Option(min=0, max=1000, help="Steps of the sampler; 0: the model's.")] = 0,

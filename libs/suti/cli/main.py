@@ -3,8 +3,9 @@
 import sys
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.metadata import version
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -67,8 +68,18 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"suti {version('suti')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _suti() -> None:
+def _suti(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print Suti's version.")
+    ] = False,
+) -> None:
     """Suti: one apprentice that draws any subject from a few pictures of it."""
 
 

@@ -23,7 +23,11 @@ console = answer_console()
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, as `suti run list` shows it.")]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="Change one field of the preset, e.g. experts.steps=200."),
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Change one field of the preset, e.g. experts.steps=200; may be repeated. `suti run fields` lists them.",
+    ),
 ]
 
 
@@ -36,6 +40,18 @@ class Preset(StrEnum):
 
 PresetOption = Annotated[
     Preset, typer.Option(help="Recipes to start from: the paper's, or small ones for the toy models.")
+]
+
+
+class CrawlFormat(StrEnum):
+    """How a crawl is stored."""
+
+    warc = "warc"
+    img2dataset = "img2dataset"
+
+
+FormatOption = Annotated[
+    CrawlFormat | None, typer.Option("--format", help="How the crawl is stored; unset: as its name tells.")
 ]
 
 
@@ -59,13 +75,28 @@ _START: dict[Thing, ProvenanceStart] = {
 
 
 def order(
-    crawl: str, *, preset: Preset, seed: int, base: str, clip: str, warmstart: str, changes: list[str] | None
+    crawl: str,
+    *,
+    crawl_format: CrawlFormat | None,
+    preset: Preset,
+    seed: int,
+    base: str,
+    clip: str,
+    warmstart: str,
+    changes: list[str] | None,
 ) -> pb.RunOrder:
     """The order of the command's options; a local crawl as a whole path."""
     place = crawl if "://" in crawl else str(Path(crawl).expanduser().resolve())
     name: PresetName = preset.value
     return run_order(
-        place, preset=name, seed=seed, base=base, clip=clip, warmstart=warmstart, changes=parse_changes(changes or [])
+        place,
+        crawl_format=crawl_format.value if crawl_format else "",
+        preset=name,
+        seed=seed,
+        base=base,
+        clip=clip,
+        warmstart=warmstart,
+        changes=parse_changes(changes or []),
     )
 
 
@@ -95,6 +126,7 @@ def parse_changes(settings: list[str]) -> dict[str, object]:
 def start(
     *,
     crawl: Annotated[str, typer.Option(help="WARC file, img2dataset folder, or s3:// URL that the services can read.")],
+    crawl_format: FormatOption = None,
     preset: Annotated[
         Preset, typer.Option(help="Recipes to start from: the paper's, or small ones for the toy models.")
     ] = Preset.toy,
@@ -108,12 +140,36 @@ def start(
     data: DataOption = DEFAULT_DATA,
 ) -> None:
     """Start a run and print its id."""
-    wanted = order(crawl, preset=preset, seed=seed, base=base, clip=clip, warmstart=warmstart, changes=change)
+    wanted = order(
+        crawl,
+        crawl_format=crawl_format,
+        preset=preset,
+        seed=seed,
+        base=base,
+        clip=clip,
+        warmstart=warmstart,
+        changes=change,
+    )
     with connect(server, data) as suti:
         run = suti.create_run(wanted)
         typer.echo(run.run_id)
         if watch:
             raise typer.Exit(run_views.exit_code(watch_to_the_end(suti, run.run_id, console)))
+
+
+@app.command()
+def fields(
+    preset: PresetOption = Preset.toy,
+    only: Annotated[str, typer.Argument(metavar="[SECTION]", help="Of one section, such as experts.")] = "",
+) -> None:
+    """List what --set may change, with the preset's values."""
+    from suti.stages.recipe_fields import recipe_fields  # noqa: PLC0415 - brings pydantic models of all stages
+
+    table = Table("field", "value", "what it is", box=None)
+    for field in recipe_fields(preset.value):
+        if field.name.startswith(only):
+            table.add_row(field.name, field.value, field.description)
+    console.print(table)
 
 
 @app.command("list")
@@ -169,7 +225,7 @@ def audit(run: RunId, as_json: JsonOption = False, server: ServerOption = "", da
         print_json(answer)
         raise typer.Exit(0 if answer.sound else 1)
     console.print(run_views.audit_table(answer))
-    open_text = "everything is accounted for" if answer.complete else "some items are still open"
+    open_text = "everything is accounted for" if answer.complete else "nothing is lost so far; the run is still at work"
     console.print(f"sound: {open_text}" if answer.sound else "NOT SOUND: items are lost or doubled", style="bold")
     raise typer.Exit(0 if answer.sound else 1)
 
@@ -178,6 +234,7 @@ def audit(run: RunId, as_json: JsonOption = False, server: ServerOption = "", da
 def plan(
     *,
     crawl: Annotated[str, typer.Option(help="WARC file, img2dataset folder, or s3:// URL that the services can read.")],
+    crawl_format: FormatOption = None,
     preset: Annotated[
         Preset, typer.Option(help="Recipes to start from: the paper's, or small ones for the toy models.")
     ] = Preset.toy,
@@ -189,7 +246,9 @@ def plan(
     data: DataOption = DEFAULT_DATA,
 ) -> None:
     """Say what a run would take, before anything starts."""
-    wanted = order(crawl, preset=preset, seed=0, base=base, clip=clip, warmstart="", changes=change)
+    wanted = order(
+        crawl, crawl_format=crawl_format, preset=preset, seed=0, base=base, clip=clip, warmstart="", changes=change
+    )
     with connect(server, data) as suti:
         answer = suti.plan_run(wanted)
     if as_json:

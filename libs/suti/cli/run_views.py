@@ -7,6 +7,8 @@ from rich.tree import Tree
 
 from suti.api.pipeline.v1 import pipeline_pb2 as pb
 from suti.api.types.v1.types_pb2 import Stage
+from suti.core import records
+from suti.core.records import COUNTED
 
 
 def exit_code(run: pb.Run) -> int:
@@ -33,16 +35,22 @@ def runs_table(runs: Sequence[pb.Run]) -> Table:
     return table
 
 
+def counted(stage: "Stage.ValueType") -> str:
+    """What a stage's numbers are numbers of."""
+    return COUNTED[records.Stage(stage_name(stage))]
+
+
 def stages_table(run: pb.Run) -> Table:
     """One stage a row: shards, items, drops by reason, time."""
-    table = Table("stage", "state", "shards", "in", "out", "dropped", "seconds")
+    table = Table("stage", "counts", "state", "shards", "in", "out", "dropped", "seconds")
     for stage in run.stages:
         state = pb.StageState.Name(stage.state).removeprefix("STAGE_STATE_").lower()
         dead = f" ({stage.shards_dead} dead)" if stage.shards_dead else ""
         shards = f"{stage.shards_committed}/{stage.shards_total or '?'}{dead}"
         drops = ", ".join(f"{reason} {count}" for reason, count in sorted(stage.dropped.items()))
         seconds = f"{stage.elapsed.ToTimedelta().total_seconds():.1f}"
-        table.add_row(stage_name(stage.stage), state, shards, str(stage.items_in), str(stage.items_out), drops, seconds)
+        in_and_out = (str(stage.items_in), str(stage.items_out))
+        table.add_row(stage_name(stage.stage), counted(stage.stage), state, shards, *in_and_out, drops, seconds)
     return table
 
 
@@ -69,12 +77,12 @@ def explanation_table(answer: pb.ExplainRunResponse) -> Table:
 
 def audit_table(answer: pb.AuditRunResponse) -> Table:
     """One stage a row: every item's whereabouts."""
-    table = Table("stage", "in", "out", "dropped", "open", "lost", "doubled")
+    table = Table("stage", "counts", "in", "out", "dropped", "open", "lost", "doubled")
     for stage in answer.stages:
         drops = ", ".join(f"{reason} {count}" for reason, count in sorted(stage.dropped.items()))
         numbers = (stage.open, stage.lost, stage.doubled)
         in_and_out = (str(stage.items_in), str(stage.items_out))
-        table.add_row(stage_name(stage.stage), *in_and_out, drops, *map(str, numbers))
+        table.add_row(stage_name(stage.stage), counted(stage.stage), *in_and_out, drops, *map(str, numbers))
     return table
 
 

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from suti.api.pipeline.v1 import pipeline_pb2 as pb
 from suti.cli.progress import LINE_EVERY_S, say
-from suti.cli.run_views import outcome_rows, stage_name, stages_table
+from suti.cli.run_views import counted, outcome_rows, stage_name, stages_table
 from suti.client.blocking import Suti
 
 _INTERVAL_S = 0.5
@@ -82,7 +82,7 @@ def _share(stage: pb.StageProgress) -> float:
 
 
 def _told(stage: pb.StageProgress) -> str:
-    counts = f"{stage.items_in} in, {stage.items_out} out" if stage.items_in else ""
+    counts = f"{stage.items_in} {counted(stage.stage)} in, {stage.items_out} out" if stage.items_in else ""
     dead = f"{stage.shards_dead} shards given up" if stage.shards_dead else ""
     if dead and stage.state not in _OVER:
         dead += " (`suti run why` says whether it waits for you)"

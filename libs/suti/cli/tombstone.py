@@ -37,6 +37,8 @@ def add(  # noqa: PLR0917 - options, given by name
         made = suti.create_tombstone(urls=urls or (), picture_ids=picture or (), why=why, created_by=by)
         typer.echo(made.tombstone_id)
         affected = [one.model_name for one in suti.list_checkpoints() if one.affected_by_tombstones]
+    if urls:
+        typer.echo(f"What it touched so far: `suti run provenance url {urls[0]} --forward`", err=True)
     if affected:
         typer.echo(f"Consider training anew, they learned from what was taken out: {', '.join(affected)}", err=True)
 

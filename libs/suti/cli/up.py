@@ -43,14 +43,19 @@ def up(  # noqa: PLR0917 - options, given by name
         otlp_endpoint=otlp_endpoint,
     )
     console, stop = Console(), stop_on_signals()
-    if not console.is_terminal:
-        console.print(f"Starting NATS and {len(options.services)} services in {folder.path}.", soft_wrap=True)
     with folder.locked(), Machine(folder, options) as machine:
         began = time.monotonic()
+        if not console.is_terminal:
+            console.print(f"Starting NATS and {len(options.services)} services in {folder.path}.", soft_wrap=True)
+
+        def on_ready(name: str) -> None:
+            if not console.is_terminal:  # a terminal has the table
+                console.print(f"{name} is ready after {time.monotonic() - began:.1f} s.")
+
         with Live(
             table(machine.rows()), console=console, refresh_per_second=4, transient=not console.is_terminal
         ) as live:
-            machine.start(on_change=lambda: _show(live, machine, stop))
+            machine.start(on_change=lambda: _show(live, machine, stop), on_ready=on_ready)
             console.print(
                 f"Ready after {time.monotonic() - began:.1f} s. Logs: {folder.logs}. Addresses: {folder.endpoints}",
                 soft_wrap=True,
@@ -59,16 +64,14 @@ def up(  # noqa: PLR0917 - options, given by name
                 console.print(f"Ended {len(machine.ended_leftovers)} processes that an earlier `suti up` left behind.")
             while not stop.wait(_REFRESH_S):
                 live.update(table(machine.rows()))
-            console.print("Stopping.")
+            console.print("Stopping: some seconds.")
 
 
 def stop_on_signals() -> threading.Event:
-    """Set at the first SIGINT or SIGTERM. A second one is a KeyboardInterrupt."""
+    """Set at the first SIGINT or SIGTERM. Later ones change nothing: what was started is being stopped, in seconds."""
     stop = threading.Event()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
         stop.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -50,14 +50,14 @@ class Endpoints:
         return cls(**{service.value: address for service in Service})
 
     @classmethod
-    def load(cls, path: Path) -> "Endpoints":
+    def load(cls, path: Path | str) -> "Endpoints":
         """Read an `endpoints.json` as `suti up` writes it: service names and `host:port`; more is ignored.
 
         Raises:
             EndpointsUnreadable: there is no such file, or it holds something else.
         """
         try:
-            found: object = json.loads(path.read_text(encoding="utf-8"))
+            found: object = json.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise EndpointsUnreadable(f"{path}: {error}; is `suti up` running with this data folder?") from error
         if not isinstance(found, dict):

@@ -4,6 +4,7 @@ Every row type has a `SCHEMA_VERSION`, raised whenever a column changes its mean
 without raising it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
@@ -18,6 +19,17 @@ class Stage(StrEnum):
     EXPERTS = "experts"
     FILTERING = "filtering"
     APPRENTICE = "apprentice"
+
+
+# What a stage counts, going in and coming out.
+COUNTED: Mapping[Stage, str] = {
+    Stage.GROUPING: "pictures",
+    Stage.SELECTION: "clusters",
+    Stage.CAPTIONING: "clusters",
+    Stage.EXPERTS: "clusters",
+    Stage.FILTERING: "candidates",
+    Stage.APPRENTICE: "examples",
+}
 
 
 class Skill(StrEnum):

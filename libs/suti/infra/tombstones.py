@@ -35,7 +35,7 @@ class Tombstone:
     """One wish: who wanted what out, when and why.
 
     Raises:
-        InvalidArgument: it names nothing, more than 10,000 things, or a picture id that is no SHA-256.
+        InvalidArgument: it names nothing, more than 10,000 things, what is no URL, or a picture id that is no SHA-256.
     """
 
     urls: Sequence[str] = ()  # of pages or of pictures, canonical
@@ -46,6 +46,9 @@ class Tombstone:
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def __post_init__(self) -> None:
+        strange = [url for url in self.urls if not url.lower().startswith(("http://", "https://"))]
+        if strange:
+            raise InvalidArgument("urls", f"{strange[0][:80]!r} is no URL: give it whole, from http:// or https:// on")
         wrong = [name for name in self.picture_ids if not _PICTURE_ID.fullmatch(name)]
         if wrong:
             raise InvalidArgument("picture_ids", f"{wrong[0][:80]!r} is no SHA-256: give 64 hex digits")
@@ -74,8 +77,9 @@ class Tombstone:
             fields = cast("dict[str, Any]", json.loads(data))
             if fields["format"] > _FORMAT:
                 raise TombstonesUnreadable(f"{key} has format {fields['format']}: install a newer Suti")
-            known = known_fields(cls, fields)
-            return cls(**{**known, "created_at": datetime.fromisoformat(known["created_at"])})
+            known: dict[str, Any] = known_fields(cls, fields)
+            known |= {"created_at": datetime.fromisoformat(known["created_at"])}
+            return cls(**known)
         except (ValueError, KeyError, TypeError, AttributeError, InvalidArgument) as error:
             raise TombstonesUnreadable(f"{key} is no tombstone ({error!r}): restore it, or delete it") from error
 

@@ -81,10 +81,17 @@ class Machine:
     ) -> None:
         self.stop()
 
-    def start(self, *, timeout_s: float = 300.0, on_change: Callable[[], None] = lambda: None) -> None:
+    def start(
+        self,
+        *,
+        timeout_s: float = 600.0,
+        on_change: Callable[[], None] = lambda: None,
+        on_ready: Callable[[str], None] = lambda name: None,
+    ) -> None:
         """Start everything and return once every service takes calls.
 
-        Call it with the folder locked. `on_change` is called now and then, to show how far it is.
+        Call it with the folder locked. `on_change` is called now and then, to show how far it is; `on_ready` once for
+        each process, by name.
 
         Raises:
             ServiceDidNotStart: the end of the process' log is in the message.
@@ -94,6 +101,7 @@ class Machine:
         self.data.endpoints.unlink(missing_ok=True)
         deadline = time.monotonic() + timeout_s
         self._start_nats(deadline)
+        on_ready(NATS)
         for service in self._options.services:
             self._start_service(service, listen="127.0.0.1:0")
         self._note()
@@ -102,6 +110,7 @@ class Machine:
             for service in list(waiting):
                 if self._probe(service):
                     waiting.discard(service)
+                    on_ready(service.value)
                 else:
                     self._check_start(service, deadline)
             on_change()
@@ -186,7 +195,11 @@ class Machine:
         child = self._children[service.value]
         if child.is_running:
             if time.monotonic() > deadline:
-                raise ServiceDidNotStart(f"suti_{service} does not listen in time: see {child.log}\n{child.log_tail()}")
+                waited_s = time.monotonic() - child.started_at
+                raise ServiceDidNotStart(
+                    f"suti_{service} does not listen after {waited_s:.0f} s: end other programs on a busy machine, "
+                    f"or start fewer services (--only); see {child.log}\n{child.log_tail()}"
+                )
             return
         if child.starts >= _GIVE_UP_STARTS:
             raise ServiceDidNotStart(

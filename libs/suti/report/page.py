@@ -21,9 +21,9 @@ STAGE_WORDS = {
 }
 MODEL_WORDS = {
     "base": "the base, text alone",
-    "warmstart": "the warm start: trained on raw clusters",
+    "warmstart": "what the apprentice starts from: trained on raw clusters",
     "apprentice": "the apprentice of this run",
-    "expert": "the experts, on their own subjects",
+    "expert": "the experts, on their own clusters' subjects: other pictures than the rest",
 }
 
 

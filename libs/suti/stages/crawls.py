@@ -21,6 +21,12 @@ class CrawlMissing(InvalidArgument):
     reason: ClassVar[str] = "CRAWL_MISSING"
 
 
+class CrawlFormatUnknown(InvalidArgument):
+    """A run's crawl does not tell by its name how it is stored."""
+
+    reason: ClassVar[str] = "CRAWL_FORMAT_UNKNOWN"
+
+
 class CrawlNotOffered(InvalidArgument):
     """A run's crawl lies where this installation reads none."""
 
@@ -51,7 +57,8 @@ def look_at_crawl(url: str, crawl_format: CrawlFormat | None = None) -> CrawlInp
     What lies in an object store is taken as it is: the grouping stage says if it cannot be read.
 
     Raises:
-        CrawlMissing: no such file or folder, not readable, or of no format that we know.
+        CrawlMissing: no such file or folder, or not readable.
+        CrawlFormatUnknown: its name tells no format, and none is given.
     """
     path = local_path(url)
     if path is None:
@@ -89,7 +96,9 @@ def _format_of_name(name: str) -> CrawlFormat:
         return "warc"
     if lower.endswith(TABLE_SUFFIXES):
         return "img2dataset"
-    raise CrawlMissing("input.format", f"{name!r} tells no format: say warc or img2dataset")
+    raise CrawlFormatUnknown(
+        "input.format", f"{name!r} ends in no crawl's suffix: name another file, or say its format (warc, img2dataset)"
+    )
 
 
 def _format_of_folder(folder: Path) -> CrawlFormat:

@@ -14,6 +14,7 @@ from suti.infra.store import Store
 from suti.stages.crawls import CrawlFormat, check_offered, look_at_crawl
 from suti.stages.model_catalogue import ModelCatalogue, UnknownModel
 from suti.stages.presets import PRESET_MODELS, PRESETS, SECTIONS, PresetName, merged
+from suti.stages.recipe_fields import nearest
 from suti.stages.run_spec import Models, RunSpec
 
 _ENVIRONMENT = frozenset({"torch_threads", "dtype"})  # the rest of it is found, not wished for
@@ -106,8 +107,10 @@ def validated(fields: Mapping[str, JsonValue]) -> RunSpec:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(step) for step in first["loc"]) or "overrides"
-        problem = "there is no such field" if first["type"] == "extra_forbidden" else first["msg"]
-        given = "" if first["type"] == "extra_forbidden" else f" (given: {str(first['input'])[:80]})"
+        problem, given = first["msg"], f" (given: {str(first['input'])[:80]})"
+        if first["type"] == "extra_forbidden":
+            meant = nearest(place)
+            problem, given = "there is no such field" + (f", did you mean {meant}?" if meant else ""), ""
         raise BadOverride(f"overrides.{place}", f"{problem}{given}: correct it or leave it out") from error
 
 

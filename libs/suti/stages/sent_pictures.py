@@ -68,10 +68,10 @@ def decode_sent(content: bytes, *, field: str) -> DecodedPicture:
     try:
         return decode(content, _LIMITS)
     except PictureRefused as refused:
-        detail = f" ({refused.detail})" if refused.detail else ""
+        detail = f"{refused.detail}: " if refused.detail else ""
         raise _refusal(refused.reason)(
             field,
-            f"{refused.reason}{detail}: send a PNG, JPEG or WebP of at least {_LIMITS.min_side_px} pixels a side, "
+            f"{detail}send a PNG, JPEG or WebP of at least {_LIMITS.min_side_px} pixels a side, "
             f"at most {_LIMITS.max_picture_px} pixels in all and {PICTURE_BYTES} bytes",
         ) from refused
 

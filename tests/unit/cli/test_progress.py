@@ -64,5 +64,5 @@ def test_a_run_that_is_watched_without_a_terminal_tells_what_happens_and_nothing
 
     last = in_lines(runs, lines.append)
 
-    assert lines == ["grouping: running 0%", "grouping: done, 4 in, 3 out", "experts: inherited"]
+    assert lines == ["grouping: running 0%", "grouping: done, 4 pictures in, 3 out", "experts: inherited"]
     assert last == runs[-1]

@@ -83,7 +83,8 @@ def test_a_url_that_is_none_is_compared_letter_by_letter(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("urls", "picture_ids"), [([], []), ([], ["ab"]), ([f"http://a/{n}" for n in range(10_001)], [])]
+    ("urls", "picture_ids"),
+    [([], []), ([], ["ab"]), (["not a url"], []), ([f"http://a/{n}" for n in range(10_001)], [])],
 )
 def test_nothing_too_much_and_what_is_no_digest_are_refused(urls: list[str], picture_ids: list[str]) -> None:
     with pytest.raises(InvalidArgument):

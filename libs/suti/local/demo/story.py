@@ -64,6 +64,8 @@ def tell(plan: DemoPlan, out: Path, teller: Teller, *, options: MachineOptions |
     data, clock = DataFolder((out / "data").absolute()), Clock()
     with data.locked(), MemoryWatch() as memory:
         leftovers.end(data.processes)
+        if data.store.exists():
+            teller.say(f"Removing what an earlier demo left in {data.path}.")
         data.clear()
         crawl, truth = (out / "crawl.warc.gz").absolute(), out / "truth.json"
         teller.say(f"Drawing a crawl of {plan.pages} pages.")

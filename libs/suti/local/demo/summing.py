@@ -7,13 +7,12 @@ from datetime import UTC, datetime
 import torch
 
 from suti.api.pipeline.v1.pipeline_pb2 import Run
+from suti.core.records import COUNTED, Stage
 from suti.local.demo.judge import Judged, difference, scores
 from suti.local.demo.plan import DemoPlan
 from suti.local.demo.watching import stage_name
 from suti.report.facts import Bounds, Facts, StageFacts
 from suti.stages.run_spec import RunSpec
-
-_ITEMS = {"grouping": "pictures", "filtering": "candidates", "apprentice": "examples"}
 
 
 def facts_of(
@@ -49,7 +48,7 @@ def facts_of(
 def _stages(run: Run) -> dict[str, StageFacts]:
     return {
         stage_name(stage): StageFacts(
-            items=_ITEMS.get(stage_name(stage), "clusters"),
+            items=COUNTED[Stage(stage_name(stage))],
             items_in=stage.items_in,
             items_out=stage.items_out,
             dropped=0 if stage_name(stage) == "apprentice" else stage.items_in - stage.items_out,

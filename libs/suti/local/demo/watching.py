@@ -9,6 +9,8 @@ from suti.api.pipeline.v1.pipeline_pb2 import Run, RunState, StageProgress, Stag
 from suti.api.types.v1.types_pb2 import Stage
 from suti.client import Suti
 from suti.core.errors import PermanentError
+from suti.core.records import COUNTED
+from suti.core.records import Stage as StageName
 
 
 class RunDidNotSucceed(PermanentError):
@@ -27,6 +29,7 @@ def follow(client: Suti, run_id: str, bars: Progress, *, on_stage: Callable[[str
     """
     tasks: dict[int, TaskID] = {}
     begun: set[str] = set()
+    told: dict[str, str] = {}
     run = Run()
     for answer in client.watch_run(run_id):
         run = answer.run
@@ -35,6 +38,8 @@ def follow(client: Suti, run_id: str, bars: Progress, *, on_stage: Callable[[str
             if stage.stage not in tasks:
                 tasks[stage.stage] = bars.add_task(name, total=1.0, said="")
             bars.update(tasks[stage.stage], completed=_done(stage), said=_said(stage))
+            if not bars.console.is_terminal:  # bars would be seen in the end alone
+                _tell(bars.console, name, stage, told)
             if stage.state in {StageState.STAGE_STATE_RUNNING, StageState.STAGE_STATE_DONE} and name not in begun:
                 begun.add(name)
                 on_stage(name)
@@ -45,6 +50,15 @@ def follow(client: Suti, run_id: str, bars: Progress, *, on_stage: Callable[[str
         where = f" in {Stage.Name(run.outcome.stage).removeprefix('STAGE_').lower()}" if run.outcome.stage else ""
         raise RunDidNotSucceed(f"run {run_id} ended {ended}{where}: {run.outcome.reason}: {run.outcome.message}")
     return run
+
+
+def _tell(console: Console, name: str, stage: StageProgress, told: dict[str, str]) -> None:
+    """A line when a stage begins, at each quarter of it, and when it is done."""
+    quarter = int(_done(stage) * 4) * 25
+    words = f"{name}: {quarter} %" if stage.items_in or quarter else ""
+    if words and told.get(name) != words:
+        told[name] = words
+        console.print(f"{words}, {_said(stage)}" if stage.items_in else words, soft_wrap=True)
 
 
 def _refuse_to_wait(client: Suti, run_id: str) -> None:
@@ -83,4 +97,7 @@ def _said(stage: StageProgress) -> str:
     if not stage.items_in:
         return ""
     dropped = sum(stage.dropped.values())
-    return f"{stage.items_in} in, {stage.items_out} out" + (f", {dropped} dropped" if dropped else "")
+    if stage_name(stage) == "apprentice":
+        return f"{stage.items_in} examples" + (", a model" if stage.items_out else "")
+    counted = COUNTED[StageName(stage_name(stage))]
+    return f"{stage.items_in} {counted} in, {stage.items_out} out" + (f", {dropped} dropped" if dropped else "")

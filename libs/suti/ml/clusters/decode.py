@@ -125,7 +125,7 @@ def _read_header(source: bytes) -> Image.Image:
         return GifImagePlugin.GifImageFile(stream)
     if source.startswith(b"BM"):
         return BmpImagePlugin.BmpImageFile(stream)
-    raise PictureRefused(Drop.PICTURE_NOT_A_PICTURE, source[:16].hex())
+    raise PictureRefused(Drop.PICTURE_NOT_A_PICTURE, f"begins with {source[:16]!r}")
 
 
 def _rgb(picture: Image.Image, side_px: int) -> Image.Image:

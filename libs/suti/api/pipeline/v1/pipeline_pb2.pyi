@@ -754,7 +754,7 @@ class StageExplanation(_message.Message):
     message: _builtins.str
     """The same in words, with numbers, and what to do where something can be done."""
     tickets_queued: _builtins.int
-    """Tickets in the queue, those being worked on included."""
+    """Tickets of the stage that wait in the queue, of all runs; those in work are not among them."""
     workers: _builtins.int
     """Workers that take this stage's tickets, as far as the broker knows."""
     @_builtins.property
