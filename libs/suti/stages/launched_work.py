@@ -5,9 +5,11 @@ from suti.infra.bus.lease import Lease
 from suti.infra.bus.tickets import ShardTicket
 from suti.infra.ledger import Commit, Ledger
 from suti.infra.store import Store
-from suti.stages.run_spec import RunSpec
+from suti.stages.run_spec import RunSpec, load_run_spec
 from suti.stages.shard_work import guarded
 from suti.stages.waves import Waves
+
+_KEPT_SPECS = 16
 
 
 class LaunchedWork:
@@ -17,6 +19,7 @@ class LaunchedWork:
         self._bus = bus
         self._store = store
         self._waves = waves
+        self._specs: dict[str, RunSpec] = {}  # of few runs, held once for thousands of tickets
 
     async def handle(self, ticket: ShardTicket, lease: Lease) -> None:
         """Return = done, or not wanted any more.
@@ -29,5 +32,13 @@ class LaunchedWork:
         async def work(spec: RunSpec, ledger: Ledger) -> Commit:
             return await self._waves.done(ticket, lease)
 
-        # The waves look themselves whether the run is over: once for all shards of a job.
-        await guarded(ticket, lease, bus=self._bus, store=self._store, work=work, watch=False)
+        await guarded(ticket, lease, bus=self._bus, store=self._store, work=work, waits=True, load=self._spec)
+
+    def _spec(self, store: Store, run_id: str) -> RunSpec:
+        """As `load_run_spec`: runs do not change."""
+        if (spec := self._specs.get(run_id)) is None:
+            spec = load_run_spec(store, run_id)
+            while len(self._specs) >= _KEPT_SPECS:
+                self._specs.pop(next(iter(self._specs)), None)
+            self._specs[run_id] = spec
+        return spec

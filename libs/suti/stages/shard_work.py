@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from opentelemetry import trace
@@ -77,12 +77,14 @@ async def guarded(
     bus: Bus,
     store: Store,
     work: Callable[[RunSpec, Ledger], Awaitable[Commit]],
-    watch: bool = True,
+    waits: bool = False,
+    load: Callable[[Store, str], RunSpec] = load_run_spec,
 ) -> None:
     """Lets `work` do a ticket's shard, unless it is done or its run is over; afterwards tells that it is committed.
 
-    A run that is cancelled meanwhile asks the work to stop (`lease.stopping()`) within about a second, unless the work
-    itself is on the `watch` for that; whatever the work then raises, the ticket is done with.
+    A run that is cancelled meanwhile asks the work to stop (`lease.stopping()`) within about a second; whatever the
+    work then raises, the ticket is done with. Work that only `waits`, with thousands of others, for somebody who looks
+    at the run for all of them, is not looked after one by one, and has no span of its own.
     """
     ledger = Ledger(store, ticket.run_id)
     if await asyncio.to_thread(ledger.is_committed, ticket.stage, ticket.shard):
@@ -91,19 +93,22 @@ async def guarded(
     if await asyncio.to_thread(run_is_over, store, ticket.run_id):
         return
     try:
-        spec = await asyncio.to_thread(load_run_spec, store, ticket.run_id)
+        spec = await asyncio.to_thread(load, store, ticket.run_id)
     except ObjectMissing:
         _log.warning("a ticket of run %s, of which there is nothing: it was deleted", ticket.run_id)
         return
-    with _tracer.start_as_current_span(f"{ticket.stage} shard", attributes={"suti.fence": lease.fence}):
-        async with _watched(store, ticket, lease) if watch else nullcontext():
-            try:
-                commit = await work(spec, ledger)
-            except Exception:
-                if await _over(store, ticket):
-                    _log.info("%s shard %d stopped: its run is over", ticket.stage, ticket.shard)
-                    return
-                raise
+    try:
+        if waits:
+            commit = await work(spec, ledger)
+        else:
+            with _tracer.start_as_current_span(f"{ticket.stage} shard", attributes={"suti.fence": lease.fence}):
+                async with _watched(store, ticket, lease):
+                    commit = await work(spec, ledger)
+    except Exception:
+        if await _over(store, ticket):
+            _log.info("%s shard %d stopped: its run is over", ticket.stage, ticket.shard)
+            return
+        raise
     counts = commit.counts
     metrics.record_shard(
         stage=ticket.stage,

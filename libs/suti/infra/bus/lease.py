@@ -39,18 +39,18 @@ class Lease:
         self._bus = bus
         self._reply = message.reply
         self._renew_every_s = ack_wait_s / 3
-        self._stop = threading.Event()
+        self._stopping = False  # set by the event loop, read by any thread
 
     def stopping(self) -> bool:
         """Whether the work should stop at its next good place: the process ends, the run was cancelled, we lost it.
 
         May be called from any thread; hand it to `run_shard(..., stopping=lease.stopping)`.
         """
-        return self._stop.is_set()
+        return self._stopping
 
     def ask_to_stop(self) -> None:
         """From now on `stopping()` is True."""
-        self._stop.set()
+        self._stopping = True
 
     async def keep_alive[**P, T](self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `fn(*args)` returns or raises, run in a thread of its own so that the event loop stays free.

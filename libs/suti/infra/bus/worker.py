@@ -29,7 +29,7 @@ from suti.infra.telemetry.messaging import processing_ticket
 Handle = Callable[[ShardTicket, Lease], Awaitable[None]]
 
 _MOST_AT_ONCE = 256  # tickets that one question may bring
-_MORE_S = 0.05  # to hear that there are no more than those
+_MORE_S = 0.5  # for them to come; the server says when there are no more
 _FETCH_S = 1.0  # how long one question for work stays open; bounds how late a worker notices that it should stop
 _PAUSE_S = 0.5  # before asking again after the server did not answer
 _REFUSED_PAUSE_S = 2.0  # before asking again after a refusal, while it is open whether this worker can do anything

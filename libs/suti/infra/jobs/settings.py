@@ -31,6 +31,10 @@ class LauncherSettings(ServiceSettings):
     kubeconfig: Path | None = Field(default=None, description="Kubernetes from outside; unset: the service account.")
     jobs_folder: Path = Field(default=Path("/var/lib/suti/jobs"), description="Where local jobs keep their state.")
     slots: PositiveInt = Field(default=1, description="Local jobs at a time.")
+    ack_wait_s: PositiveFloat = Field(
+        default=120.0,
+        description="A ticket whose launcher was silent so long goes to another. Its job goes on meanwhile.",
+    )
     concurrency: PositiveInt = Field(
         default=10_000, description="Tickets in hand at a time; each waits for its shard, which is an index of a job."
     )
