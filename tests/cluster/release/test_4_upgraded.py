@@ -8,7 +8,7 @@ from collections.abc import Generator
 import pytest
 
 from tests.charts.rendering import COMPONENTS
-from tests.cluster.release.installed import Release, within
+from tests.cluster.release.installed import NAME, Release, within
 from tests.cluster.release.runs import OneRun, ended, start_run
 
 # Asks for one picture after the other until it is told to stop, and keeps count in a file.
@@ -63,6 +63,8 @@ def stream(release: Release, whole_run: OneRun, demonstrations: list[str]) -> Ge
 def test_no_request_fails_while_an_upgrade_rolls_every_pod_and_a_run_goes_on(
     release: Release, crawl: str, whole_run: OneRun, stream: Stream
 ) -> None:
+    secrets = [f"{NAME}-{name}" for name in ("tokens", "store-users", "nats-users", "minio-root")]
+    held = [release.kube.secret(name) for name in secrets]
     before = {name: {pod["metadata"]["name"] for pod in release.kube.pods(name)} for name in COMPONENTS}
     run_id = start_run(release, crawl)
     time.sleep(5)
@@ -73,16 +75,8 @@ def test_no_request_fails_while_an_upgrade_rolls_every_pod_and_a_run_goes_on(
 
     after = {name: {pod["metadata"]["name"] for pod in release.kube.pods(name)} for name in COMPONENTS}
     assert all(after[name] and not after[name] & before[name] for name in COMPONENTS)
+    assert [release.kube.secret(name) for name in secrets] == held  # passwords and tokens are kept
     assert told["failed"] == []
     assert told["drawn"] >= 10
     assert run["state"] == "RUN_STATE_SUCCEEDED", run["outcome"]
     assert run["outcome"]["dataset_digest"] == whole_run.digests[0]
-
-
-def test_an_upgrade_keeps_passwords_and_tokens(release: Release) -> None:
-    names = [f"suti-{name}" for name in ("tokens", "store-users", "nats-users", "minio-root")]
-    before = [release.kube.secret(name) for name in names]
-
-    release.upgrade(telemetry__logLevel="INFO")
-
-    assert [release.kube.secret(name) for name in names] == before
