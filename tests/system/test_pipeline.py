@@ -1,8 +1,13 @@
 """The pipeline service as a process, with a real NATS server, a real store and the typed client."""
 
 import asyncio
+import json
+import re
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from google.protobuf.json_format import MessageToDict
@@ -18,6 +23,7 @@ from suti.infra.store import Store
 from tests.system.pipeline_stack import PipelineProcess, Shards, running_pipeline, workers
 
 ENDS_S = 120.0
+README = Path(__file__).parents[2] / "README.md"
 
 
 @pytest.fixture(scope="module")
@@ -304,3 +310,15 @@ def test_what_somebody_wants_out_is_listed_with_its_reason_until_it_is_taken_bac
     assert [list(one.urls) for one in listed] == [["https://shop.example/a"]]
     assert (listed[0].why, listed[0].created_by) == ("ticket 7", "ann")
     assert left == []
+
+
+def test_the_readmes_python_lists_the_runs(pipeline: PipelineProcess, tmp_path: Path) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    (tmp_path / "suti-data").mkdir()
+    (tmp_path / "suti-data" / "endpoints.json").write_text(json.dumps({"pipeline": pipeline.address}))
+    run = start(pipeline)
+
+    done = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, check=False, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    assert run.run_id in done.stdout
