@@ -38,8 +38,11 @@ def keep(lessons: Sequence[Lesson], recipe: FilterRecipe) -> list[Kept]:
     return [one for one in kept if one.rows]
 
 
-def example_set(kept: Sequence[Kept], base: Base) -> ExampleSet:
-    """The kept candidates and their demonstrations, laid out for training."""
+def example_set(kept: Sequence[Kept], base: Base, *, raw: bool = False) -> ExampleSet:
+    """The kept candidates and their demonstrations, laid out for training.
+
+    `raw`: a cluster's own pictures are targets as well, as in the Re-Imagen mode, each while it is not demonstrated.
+    """
     pictures: list[torch.Tensor] = []
     texts: dict[str, int] = {}
 
@@ -47,16 +50,12 @@ def example_set(kept: Sequence[Kept], base: Base) -> ExampleSet:
         pictures.append(picture_CHW)
         return Shown(len(pictures) - 1, texts.setdefault(text, len(texts)))
 
-    subjects = [
-        SubjectExamples(
-            demonstrations=tuple(
-                shown(picture_CHW, text)
-                for picture_CHW, text in zip(one.lesson.demonstrations_KCHW, one.lesson.texts, strict=True)
-            ),
-            targets=tuple(shown(one.lesson.candidates_NCHW[row], one.lesson.prompts[row]) for row in one.rows),
-        )
-        for one in kept
-    ]
+    subjects: list[SubjectExamples] = []
+    for one in kept:
+        pairs = zip(one.lesson.demonstrations_KCHW, one.lesson.texts, strict=True)
+        demonstrations = tuple(shown(picture_CHW, text) for picture_CHW, text in pairs)
+        drawn = tuple(shown(one.lesson.candidates_NCHW[row], one.lesson.prompts[row]) for row in one.rows)
+        subjects.append(SubjectExamples(demonstrations, (*drawn, *demonstrations) if raw else drawn))
     return ExampleSet(torch.stack(pictures), base.text.encode([*texts, ""]), subjects)
 
 
@@ -66,6 +65,7 @@ def train_apprentice(
     recipe: ApprenticeRecipe,
     *,
     seed: int,
+    raw: bool = False,
     callback: TrainingCallback | None = None,
 ) -> SubjectModel:
     """The apprentice, averaged and ready to draw; the same arguments give the same one.
@@ -81,7 +81,7 @@ def train_apprentice(
     trainer = Trainer(
         model.network,
         NoiseSchedule.from_config(model.base.scheduler_config),
-        example_set(kept, model.base),
+        example_set(kept, model.base, raw=raw),
         recipe=recipe,
         seed=derive_seed(seed, "reproduce-training"),
     )

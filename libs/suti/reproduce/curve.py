@@ -22,8 +22,9 @@ def draw_curve(plan: ExpertsPlan, rows: Sequence[Row]) -> bytes:
         row = by_condition.get(cell.condition)
         if isinstance(cell, ApprenticeCell) and row is not None:
             taught = {"experts": "experts", "renders": "true renders"}[cell.lessons.teacher]
-            chosen = ", filtered" if cell.gain_percentile else ""
-            lines.setdefault(f"apprentice of {taught}{chosen}, from the {cell.start}", []).append((cell.clusters, row))
+            chosen = (" and own pictures" if cell.raw else "") + (", filtered" if cell.gain_percentile else "")
+            label = f"apprentice of {taught}{chosen}, from the {cell.start}, at {cell.recipe.learning_rate:g}"
+            lines.setdefault(label, []).append((cell.clusters, row))
     for label, points in lines.items():
         points.sort(key=lambda point: point[0])
         means = [row.mean or 0.0 for _, row in points]

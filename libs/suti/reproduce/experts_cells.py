@@ -27,7 +27,7 @@ from suti.reproduce.apprentices import keep, train_apprentice
 from suti.reproduce.cells import Cell
 from suti.reproduce.clusters import Cluster
 from suti.reproduce.lessons import Lesson, load_lesson, save_lesson
-from suti.reproduce.teachers import expert_lesson, render_lesson
+from suti.reproduce.teachers import expert_lessons, render_lesson
 from suti.toyworld.captions import view_of_prompt
 from suti.toyworld.subjects import distractors
 
@@ -43,6 +43,7 @@ class LessonSet(BaseModel):
 
     teacher: Literal["experts", "renders"]
     expert: ExpertRecipe  # of renders, only `samples_per_prompt` counts
+    dtype: Literal["float32", "bfloat16"] = "float32"
     prompts_each: int = 4
     seed: int = 0
     base_sha256: str
@@ -84,6 +85,7 @@ class ApprenticeCell(Cell):
 
     lessons: LessonSet
     clusters: int
+    raw: bool = False  # whether the clusters' own pictures are targets as well
     gain_percentile: int  # of the candidates' gains, below which nothing is kept; 0: no filter
     start: Literal["base", "warmstart"]
     start_sha256: str
@@ -93,18 +95,15 @@ class ApprenticeCell(Cell):
     seed: int = 0
 
 
-def make_lesson(lessons: LessonSet, cluster: Cluster, out: Path) -> None:
-    """Draw one lesson, unless it is there already."""
-    path = lessons.path(out, cluster.number)
-    if path.exists():
-        return
+def make_lessons(lessons: LessonSet, clusters: Sequence[Cluster], out: Path) -> None:
+    """Draw the lessons of these clusters and keep each."""
     if lessons.teacher == "experts":
-        lesson = expert_lesson(cluster, _base(), _clip(), lessons.expert, seed=lessons.seed)
+        made = expert_lessons(clusters, _base(), _clip(), lessons.expert, seed=lessons.seed, dtype=lessons.dtype)
     else:
-        lesson = render_lesson(
-            cluster, _clip(), samples_per_prompt=lessons.expert.samples_per_prompt, seed=lessons.seed
-        )
-    save_lesson(lesson, path)
+        count = lessons.expert.samples_per_prompt
+        made = [render_lesson(cluster, _clip(), samples_per_prompt=count, seed=lessons.seed) for cluster in clusters]
+    for lesson in made:
+        save_lesson(lesson, lessons.path(out, lesson.number))
 
 
 def measure(cell: Cell, out: Path) -> dict[str, Any]:
@@ -136,10 +135,10 @@ def _of_teacher(cell: TeacherCell, out: Path) -> dict[str, Any]:
 def _of_apprentice(cell: ApprenticeCell, out: Path) -> dict[str, Any]:
     lessons = cell.lessons.load(out, cell.clusters)
     kept = keep(lessons, _filter(lessons, cell.gain_percentile))
-    model = train_apprentice(kept, packaged_models() / cell.start, cell.recipe, seed=cell.seed)
+    model = train_apprentice(kept, packaged_models() / cell.start, cell.recipe, seed=cell.seed, raw=cell.raw)
     folder = out / "models" / cell.name
     save_subject_model(model, folder)
-    examples = sum(len(one.rows) for one in kept)
+    examples = sum(len(one.rows) + cell.raw * len(one.lesson.texts) for one in kept)
     shown = cell.recipe.steps * cell.recipe.batch_subjects * cell.recipe.targets_per_subject
     figures = {"examples": examples, "clusters_kept": len(kept), "epochs": shown / examples}
     found = _tested(model, cell.evaluation, cell.sampling, sees_subjects=True)

@@ -1,6 +1,6 @@
 """Who draws what the apprentice learns from: an expert tuned on the cluster, or the truth itself as the ceiling.
 
-Legend: N candidates, C channels, H height, W width.
+Legend: N candidates, K pictures of a cluster, C channels, H height, W width.
 """
 
 import time
@@ -14,8 +14,11 @@ from suti.ml.clip.encoder import ClipEncoder
 from suti.ml.diffusion.base import Base
 from suti.ml.diffusion.latents import tensor_to_picture
 from suti.ml.experts.drawing import Order, draw_candidates
+from suti.ml.experts.drawing_together import draw_together
 from suti.ml.experts.recipe import ExpertRecipe
-from suti.ml.experts.tuning import tune_expert
+from suti.ml.experts.together import Lesson as Material
+from suti.ml.experts.together import tune_together
+from suti.ml.experts.tuning import ExpertDiverged, tune_expert
 from suti.ml.quality.measuring import score_pictures
 from suti.reproduce.clusters import Cluster
 from suti.reproduce.lessons import Lesson
@@ -24,28 +27,29 @@ from suti.toyworld.render import render
 from suti.toyworld.views import View, draw_view
 
 
-def expert_lesson(cluster: Cluster, base: Base, clip: ClipEncoder, recipe: ExpertRecipe, *, seed: int) -> Lesson:
-    """Tune an expert on the cluster and let it draw every prompt `samples_per_prompt` times, as the stage does.
+def expert_lessons(
+    clusters: Sequence[Cluster], base: Base, clip: ClipEncoder, recipe: ExpertRecipe, *, seed: int, dtype: str
+) -> list[Lesson]:
+    """Tune an expert on each cluster and let it draw every prompt `samples_per_prompt` times, as the stage does.
 
-    Raises:
-        ExpertDiverged: a loss or a picture is not made of numbers.
+    With LoRA all are tuned and draw in one batch. An expert that diverged has drawn nothing.
     """
     began = time.monotonic()
-    expert = tune_expert(
-        base,
-        cluster.pictures_KCHW.float() / 127.5 - 1,
-        cluster.texts,
-        recipe=recipe,
-        seed=derive_seed(seed, "reproduce-expert", cluster.number),
-    )
-    orders = [
-        Order(prompt, derive_seed(seed, "reproduce-candidate", cluster.number, prompt, sample))
-        for prompt in cluster.prompts
-        for sample in range(recipe.samples_per_prompt)
+    materials = [
+        Material(
+            cluster.pictures_KCHW.float() / 127.5 - 1,
+            cluster.texts,
+            seed=derive_seed(seed, "reproduce-expert", cluster.number),
+        )
+        for cluster in clusters
     ]
-    drawn = list(draw_candidates(expert, orders, recipe=recipe.sampling))
-    pixels_NCHW = ((torch.stack(drawn) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    return _lesson(cluster, clip, [order.prompt for order in orders], pixels_NCHW, time.monotonic() - began)
+    orders = [_orders(cluster, recipe, seed=seed) for cluster in clusters]
+    drawn = _drawn(base, materials, orders, recipe, dtype)
+    seconds_each = (time.monotonic() - began) / len(clusters)
+    return [
+        _lesson(cluster, clip, [order.prompt for order in asked[: len(pictures)]], pictures, seconds_each)
+        for cluster, asked, pictures in zip(clusters, orders, drawn, strict=True)
+    ]
 
 
 def render_lesson(cluster: Cluster, clip: ClipEncoder, *, samples_per_prompt: int, seed: int) -> Lesson:
@@ -57,7 +61,40 @@ def render_lesson(cluster: Cluster, clip: ClipEncoder, *, samples_per_prompt: in
     ]
     size_px = cluster.pictures_KCHW.shape[-1]
     pixels_NCHW = render([cluster.subject] * len(views), views, size_px=size_px)
-    return _lesson(cluster, clip, prompts, pixels_NCHW, time.monotonic() - began)
+    pictures = list(pixels_NCHW.float() / 127.5 - 1)
+    return _lesson(cluster, clip, prompts, pictures, time.monotonic() - began)
+
+
+def _orders(cluster: Cluster, recipe: ExpertRecipe, *, seed: int) -> list[Order]:
+    return [
+        Order(prompt, derive_seed(seed, "reproduce-candidate", cluster.number, prompt, sample))
+        for prompt in cluster.prompts
+        for sample in range(recipe.samples_per_prompt)
+    ]
+
+
+def _drawn(
+    base: Base, materials: Sequence[Material], orders: Sequence[Sequence[Order]], recipe: ExpertRecipe, dtype: str
+) -> list[list[Tensor]]:
+    """The pictures of each expert, in the orders' order; none of one that diverged."""
+    if recipe.method == "dreambooth":
+        return [_alone(base, one, asked, recipe, dtype) for one, asked in zip(materials, orders, strict=True)]
+    tuned = tune_together(base, materials, recipe=recipe, dtype=dtype)
+    sound = [place for place, one in enumerate(tuned) if not isinstance(one, ExpertDiverged)]
+    adapters = [one.factors for one in tuned if not isinstance(one, ExpertDiverged)]
+    drawn: list[list[Tensor]] = [[] for _ in tuned]
+    pictures = draw_together(base, adapters, [orders[place] for place in sound], recipe=recipe, dtype=dtype)
+    for place, some in zip(sound, pictures, strict=True):
+        drawn[place] = [] if isinstance(some, ExpertDiverged) else some
+    return drawn
+
+
+def _alone(base: Base, one: Material, orders: Sequence[Order], recipe: ExpertRecipe, dtype: str) -> list[Tensor]:
+    try:
+        expert = tune_expert(base, one.pictures_PCHW, one.texts, recipe=recipe, seed=one.seed, dtype=dtype)
+        return list(draw_candidates(expert, orders, recipe=recipe.sampling, dtype=dtype))
+    except ExpertDiverged:
+        return []
 
 
 def _posed(prompt: str, seed: int) -> View:
@@ -75,24 +112,20 @@ def _posed(prompt: str, seed: int) -> View:
     )
 
 
-def _lesson(cluster: Cluster, clip: ClipEncoder, prompts: Sequence[str], pixels_NCHW: Tensor, seconds: float) -> Lesson:
-    scores = score_pictures(
-        clip,
-        demonstrations=[_opened(pixels_CHW) for pixels_CHW in cluster.pictures_KCHW],
-        candidates=[_opened(pixels_CHW) for pixels_CHW in pixels_NCHW],
-        prompts=prompts,
-    )
+def _lesson(
+    cluster: Cluster, clip: ClipEncoder, prompts: Sequence[str], pictures: Sequence[Tensor], seconds: float
+) -> Lesson:
+    """Pictures are (C, H, W) in [-1, 1], one for each prompt."""
+    shown = [tensor_to_picture(pixels_CHW.float() / 127.5 - 1) for pixels_CHW in cluster.pictures_KCHW]
+    drawn = [tensor_to_picture(picture_CHW) for picture_CHW in pictures]
+    pixels = [((picture_CHW + 1) * 127.5).round().clamp(0, 255).to(torch.uint8) for picture_CHW in pictures]
     return Lesson(
         number=cluster.number,
         subject=cluster.subject,
         texts=cluster.texts,
         demonstrations_KCHW=cluster.pictures_KCHW,
         prompts=tuple(prompts),
-        candidates_NCHW=pixels_NCHW,
-        scores=scores,
+        candidates_NCHW=torch.stack(pixels) if pixels else cluster.pictures_KCHW[:0],
+        scores=score_pictures(clip, demonstrations=shown, candidates=drawn, prompts=prompts) if drawn else (),
         seconds=seconds,
     )
-
-
-def _opened(pixels_CHW: Tensor):
-    return tensor_to_picture(pixels_CHW.float() / 127.5 - 1)

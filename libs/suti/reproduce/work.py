@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from itertools import batched
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from suti.reproduce.cells import Cell, CellFolder
 from suti.reproduce.clusters import ClusterSource
 from suti.reproduce.curve import draw_curve
 from suti.reproduce.experts import EXPERIMENT, ExpertsPlan, rows_of
-from suti.reproduce.experts_cells import ApprenticeCell, LessonSet, TeacherCell, make_lesson, measure
+from suti.reproduce.experts_cells import ApprenticeCell, LessonSet, TeacherCell, make_lessons, measure
 from suti.reproduce.rows import as_table, write_rows
 from suti.toyworld.words import tags
 
@@ -48,8 +49,9 @@ def reproduce_experts(work: Work, plan: ExpertsPlan | None = None) -> None:
     folder = CellFolder(work.out / EXPERIMENT)
     deadline = time.monotonic() + work.minutes * 60
     with ProcessPoolExecutor(work.processes, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        for lessons in plan.lessons().values():
-            _each(pool, _missing_lessons(plan, lessons, work.out), deadline, name=lessons.teacher)
+        for lessons, count in _wanted(plan):
+            missing = _missing_lessons(plan, lessons, count, work.out)
+            _each(pool, missing, deadline, name=f"{lessons.teacher}, {lessons.expert.method}")
         ready = [cell for cell in plan.cells() if folder.find(cell) is None and _is_ready(cell, work.out)]
         _each(pool, [(_measured, (cell, work.out)) for cell in ready], deadline, name="cells")
     write_documents(work, plan, folder)
@@ -63,10 +65,18 @@ def write_documents(work: Work, plan: ExpertsPlan, folder: CellFolder) -> None:
     (work.results / f"{EXPERIMENT}.png").write_bytes(draw_curve(plan, rows))
 
 
+def _wanted(plan: ExpertsPlan) -> list[tuple[LessonSet, int]]:
+    """Every set of lessons that a cell needs, and how many of it at most."""
+    counts: dict[LessonSet, int] = {}
+    for cell in plan.cells():
+        if isinstance(cell, (TeacherCell, ApprenticeCell)):
+            counts[cell.lessons] = max(counts.get(cell.lessons, 0), cell.clusters)
+    return list(counts.items())
+
+
 def _missing_lessons(
-    plan: ExpertsPlan, lessons: LessonSet, out: Path
+    plan: ExpertsPlan, lessons: LessonSet, count: int, out: Path
 ) -> Iterable[tuple[Callable[..., None], tuple[object, ...]]]:
-    count = max(plan.sizes)
     if lessons.made(out, count):
         return
     models = packaged_models()
@@ -77,9 +87,9 @@ def _missing_lessons(
         prompts_each=lessons.prompts_each,
         seed=plan.seed,
     )
-    for cluster in source.clusters(range(count)):
-        if not lessons.path(out, cluster.number).exists():
-            yield make_lesson, (lessons, cluster, out)
+    missing = (cluster for cluster in source.clusters(range(count)) if not lessons.path(out, cluster.number).exists())
+    for some in batched(missing, lessons.expert.together):
+        yield make_lessons, (lessons, some, out)
 
 
 def _is_ready(cell: Cell, out: Path) -> bool:
@@ -132,8 +142,8 @@ Written by `make reproduce ARGS="--only experts"`; the same rows are in `experts
 
 Experts: {expert.method}, {expert.steps} steps of {expert.batch_pictures} pictures at {expert.learning_rate:g}.
 Apprentice: {apprentice.steps} steps of {apprentice.batch_subjects} subjects with {apprentice.targets_per_subject}
-targets each at {apprentice.learning_rate:g}, whatever the number of experts. Protocol `{plan.protocol_id}` (unseen
-subjects, prompts and pictures of each, demonstrations, seed): all draw the same subjects for the same prompts from the
-same noise. In brackets: 95 % bootstrap intervals over subjects.
+targets each, whatever the number of experts. Protocol `{plan.protocol_id}` (unseen subjects, prompts and pictures of
+each, demonstrations, seed): all draw the same subjects for the same prompts from the same noise. In brackets: 95 %
+bootstrap intervals over subjects. Seconds are wall-clock time, beside whatever else the machine did.
 
 {table}"""

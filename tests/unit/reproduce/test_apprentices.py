@@ -43,6 +43,13 @@ def test_examples_are_the_kept_candidates_with_their_prompts() -> None:
     assert len(examples.texts.hidden_NLD) == 4  # two captions, one prompt, and the empty text
 
 
+def test_a_clusters_own_pictures_may_be_targets_as_well() -> None:
+    lesson = _lesson(0, 0.1, 0.3)
+    (subject,) = example_set(keep([lesson], FilterRecipe(min_gain=0.2)), tiny_subject_model().base, raw=True).subjects
+    assert len(subject.targets) == 3
+    assert set(subject.demonstrations) < set(subject.targets)
+
+
 def test_the_same_lessons_make_the_same_apprentice(tmp_path: Path) -> None:
     folder = save_tiny_subject_model(tmp_path / "start")
     recipe = ApprenticeRecipe(optimizer="adamw", steps=2, batch_subjects=2, targets_per_subject=2, demonstrations=2)
