@@ -180,7 +180,7 @@ def _short(number: float) -> str:
 def _bytes(number: float) -> str:
     for limit, unit in ((1e15, "PB"), (1e12, "TB"), (1e9, "GB")):
         if number >= limit:
-            return f"{number / limit:.2g} {unit}"
+            return f"{number / limit:.3g} {unit}"
     return f"{number / 1e6:.2g} MB"
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from suti.infra.jobs.port import JobNameTaken, JobsBackend, JobState, JobStatus
 from tests.cluster.jobs.conftest import Backend
+from tests.waiting import becomes
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -170,6 +171,24 @@ async def test_a_new_launcher_goes_on_with_the_jobs_of_one_that_went(backend: Ba
 
     assert (status.state, status.indexes[0].attempts) == (JobState.SUCCEEDED, 1)
     assert await second.recover() == []
+
+
+async def test_the_jobs_that_stand_are_told_by_how_their_names_begin_with_the_indexes_of_each(
+    backend: Backend, jobs: JobsBackend
+) -> None:
+    await jobs.start(backend.shell("sleep 600", name="suti-one", indexes=(3, 4, 9)))
+    await jobs.start(backend.shell("sleep 600", name="suti-two", indexes=(0,)))
+    await jobs.start(backend.shell("sleep 600", name="another"))
+
+    async def all_are_seen() -> bool:
+        return await jobs.standing("suti-") == {"suti-one": (3, 4, 9), "suti-two": (0,)}
+
+    await becomes(all_are_seen, limit_s=backend.limit_s)
+    for name in ("suti-one", "suti-two", "another"):
+        await jobs.cancel(name)
+    await backend.ended(jobs, "suti-two")
+    await jobs.forget("suti-two")
+    assert await jobs.standing("suti-") == {"suti-one": (3, 4, 9)}
 
 
 async def test_a_released_job_is_no_trouble(backend: Backend, jobs: JobsBackend) -> None:

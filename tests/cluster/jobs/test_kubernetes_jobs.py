@@ -14,8 +14,9 @@ from suti.core import keys
 from suti.infra.jobs.kubernetes.api import KubernetesApi
 from suti.infra.jobs.kubernetes.backend import KubernetesJobs
 from suti.infra.jobs.kubernetes.errors import JobRefused
+from suti.infra.jobs.kubernetes.gang import gang_manifest, gang_service
 from suti.infra.jobs.kubernetes.manifest import job_manifest
-from suti.infra.jobs.port import JobSpec, JobState, JobStatus, Progress
+from suti.infra.jobs.port import GangSize, JobSpec, JobState, JobStatus, Progress
 from suti.infra.jobs.store_progress import ProgressWriter, progress_key
 from suti.infra.store import Store
 from tests.cluster.conftest import gone, make
@@ -312,3 +313,22 @@ async def test_the_server_takes_every_manifest_that_we_make(
     made = await asyncio.to_thread(api.apply, path, manifest, manager="tests", dry_run=True)
 
     assert made["spec"]["completions"] == len(spec.indexes)
+
+
+async def test_the_server_takes_a_gang_and_the_service_by_which_it_meets(
+    api: KubernetesApi, namespace: str, image: str
+) -> None:
+    gang = GangSize(pods=2, processes=4)
+    spec = JobSpec("train", ("python", "-m", "program"), (0,), gang=gang)
+    wishes = template(namespace, image, accelerator={"resource": "nvidia.com/gpu"})
+    job = gang_manifest(spec, gang, wishes, launcher="suti-apprentice", progress_prefix="jobs/x/")
+    path = f"/apis/batch/v1/namespaces/{namespace}/jobs/train"
+
+    made = await asyncio.to_thread(api.apply, path, job, manager="tests", dry_run=True)
+    service = gang_service(made, wishes, launcher="suti-apprentice")
+    there = f"/api/v1/namespaces/{namespace}/services/train"
+    met = await asyncio.to_thread(api.apply, there, service, manager="tests", dry_run=True)
+
+    assert (made["spec"]["completions"], made["spec"]["maxFailedIndexes"]) == (2, 0)
+    assert made["spec"]["successPolicy"]["rules"] == [{"succeededCount": 1}]
+    assert met["spec"]["clusterIP"] == "None"
