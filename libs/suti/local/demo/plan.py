@@ -34,10 +34,8 @@ class DemoPlan(EvaluationPlan):
     guidance: float | None = None  # None: the model's own
     callers: int = 3  # requests in flight at once
     quick: bool = False
-    # Four shards for two slots: each experts' job costs ten seconds of imports. Of many candidates the better third.
-    changes: Mapping[str, object] = field(
-        default_factory=lambda: {"grouping": {"shard_clusters": 13}, "filtering": {"min_gain": 0.1}}
-    )
+    # Four shards for two slots: each experts' job costs ten seconds of imports.
+    changes: Mapping[str, object] = field(default_factory=lambda: {"grouping": {"shard_clusters": 13}})
 
 
 def quick(plan: DemoPlan) -> DemoPlan:
