@@ -32,7 +32,8 @@ class Place:
     def meet(self, *pods: FirstPod | OtherPod) -> list[Round]:
         """All at once."""
         with ThreadPoolExecutor(len(pods)) as threads:
-            found = list(threads.map(lambda pod: pod.meet(limit_s=LIMIT_S), pods))
+            meetings = [threads.submit(pod.meet, limit_s=LIMIT_S) for pod in pods]
+            found = [meeting.result() for meeting in meetings]
         self.made += found
         return found
 
