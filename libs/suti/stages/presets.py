@@ -29,7 +29,7 @@ TOY: Mapping[str, JsonValue] = {
         "samples_per_prompt": 2,
         "sampling": {"sampler": "dpmsolver++", "steps": 12, "guidance": 3.0, "batch_pictures": 8},
     },
-    # Of the small CLIP a higher gain prefers drawings of the wrong subject (CHANGELOG.md, known gaps).
+    # Of the small CLIP a higher gain prefers drawings of the wrong subject (docs/decisions/0009).
     "filtering": {"min_gain": 0.0, "max_copy_similarity": 0.999},
     "apprentice": {
         "start": "warmstart",
