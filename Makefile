@@ -44,8 +44,8 @@ test: $(READY) servers chart-tools ## The everyday tests; ARGS="-k filter" choos
 	$(BIN)/pytest tests --ignore=tests/cluster -m "not accelerator and not extended" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: test-extended
-test-extended: $(READY) servers ## Tests of minutes: batches that are disturbed, every command and call on a live stack
-	$(BIN)/pytest tests/system tests/faults -m extended -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+test-extended: $(READY) servers ## Tests of minutes: disturbed batches, gangs, Ray, every command and call on a live stack
+	$(BIN)/pytest tests --ignore=tests/cluster -m extended -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: test-fast
 test-fast: $(READY) ## The tests without processes and servers, those of more than ten seconds left out

@@ -24,7 +24,7 @@ from tests.unit.stages.shards import Run
 from tests.unit.stages.test_apprentice import judged_run
 from tests.waiting import becomes
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.extended, pytest.mark.timeout(900)]
 
 STEPS = 24  # long enough to be killed in the middle
 LIMIT_S = 400.0
