@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, PositiveInt, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from suti.infra.settings import ServiceSettings
-from suti.ml.clusters.engine import S3Access
-from suti.stages.crawl_buckets import BucketAccess, CrawlBuckets
+from suti.core.bucket_access import BucketAccess
+from suti.infra.settings import ServiceSettings, revealed
+from suti.stages.crawl_buckets import CrawlBuckets
 from suti.stages.grouping_places import GroupingPlace, RayCluster, ThisProcess
 
 
@@ -42,14 +42,7 @@ class ClusteringSettings(ServiceSettings):
         """Where crawls are grouped."""
         if self.ray_address is None:
             return ThisProcess()
-        access = S3Access(
-            endpoint=self.store_endpoint,
-            region=self.store_region,
-            access_key=_revealed(self.store_access_key),
-            secret_key=_revealed(self.store_secret_key),
-            allow_http=self.store_allow_http,
-        )
-        return RayCluster(self.ray_address, access)
+        return RayCluster(self.ray_address, self.store_access())
 
     def crawl_buckets(self) -> CrawlBuckets:
         """With whose keys crawls in buckets are read: in the store's own bucket with the store's."""
@@ -58,20 +51,10 @@ class ClusteringSettings(ServiceSettings):
             others=BucketAccess(
                 endpoint=self.crawl_endpoint,
                 region=self.crawl_region,
-                access_key=_revealed(self.crawl_access_key),
-                secret_key=_revealed(self.crawl_secret_key),
+                access_key=revealed(self.crawl_access_key),
+                secret_key=revealed(self.crawl_secret_key),
                 allow_http=self.crawl_allow_http,
             ),
             own_bucket=store.netloc if store.scheme == "s3" else "",
-            own=BucketAccess(
-                endpoint=self.store_endpoint,
-                region=self.store_region,
-                access_key=_revealed(self.store_access_key),
-                secret_key=_revealed(self.store_secret_key),
-                allow_http=self.store_allow_http,
-            ),
+            own=self.store_access(),
         )
-
-
-def _revealed(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret is not None else None

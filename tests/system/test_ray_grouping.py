@@ -25,15 +25,15 @@ pytestmark = [pytest.mark.extended, pytest.mark.timeout(1800)]
 # A process has one engine for good, so each grouping has a process of its own.
 GROUP = """
 import sys
+from suti.core.bucket_access import BucketAccess
 from suti.infra.ledger import Ledger
 from suti.infra.store import Store
-from suti.ml.clusters.engine import S3Access
 from suti.stages.grouping import run_shard
 from suti.stages.grouping_places import RayCluster, ThisProcess
 from suti.stages.run_spec import load_run_spec
 
 store = Store.open(sys.argv[1])
-place = RayCluster(sys.argv[3], S3Access()) if len(sys.argv) > 3 else ThisProcess()
+place = RayCluster(sys.argv[3], BucketAccess()) if len(sys.argv) > 3 else ThisProcess()
 run_shard(Ledger(store, sys.argv[2]), load_run_spec(store, sys.argv[2]), place=place)
 """
 

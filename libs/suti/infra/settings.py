@@ -1,12 +1,14 @@
 """What every service is told alike. A service's own settings derive from this, with an `env_prefix` of their own."""
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from suti.core.bucket_access import BucketAccess
 from suti.core.limits import MESSAGE_BYTES
 from suti.core.model_rules import ModelRules
 from suti.infra.bus.connection import Bus
@@ -93,16 +95,19 @@ class ServiceSettings(BaseSettings):
         default=1800.0, description="The same after this time, where there are not so many hosts."
     )
 
-    def open_store(self) -> Store:
-        """The store that these settings name. Raises BadStoreUrl."""
-        return Store.open(
-            self.store_url,
-            access_key=_revealed(self.store_access_key),
-            secret_key=_revealed(self.store_secret_key),
+    def store_access(self) -> BucketAccess:
+        """How the store's bucket is entered."""
+        return BucketAccess(
             endpoint=self.store_endpoint,
             region=self.store_region,
+            access_key=revealed(self.store_access_key),
+            secret_key=revealed(self.store_secret_key),
             allow_http=self.store_allow_http,
         )
+
+    def open_store(self) -> Store:
+        """The store that these settings name. Raises BadStoreUrl."""
+        return Store.open(self.store_url, **asdict(self.store_access()))
 
     async def connect_bus(self, name: str) -> Bus:
         """The bus that these settings name. Raises BusUnavailable, BusRefused."""
@@ -110,8 +115,8 @@ class ServiceSettings(BaseSettings):
             self.nats_url,
             name=name,
             user=self.nats_user,
-            password=_revealed(self.nats_password),
-            token=_revealed(self.nats_token),
+            password=revealed(self.nats_password),
+            token=revealed(self.nats_token),
             replicas=self.nats_replicas,
             ca=self.nats_ca,
             inbox=self.nats_inbox,
@@ -172,10 +177,11 @@ class ServiceSettings(BaseSettings):
             certificate=self.tls_certificate,
             key=self.tls_key,
             client_ca=self.tls_client_ca,
-            tokens=_revealed(self.tokens) or "",
+            tokens=revealed(self.tokens) or "",
             allow_plaintext=self.allow_plaintext,
         )
 
 
-def _revealed(secret: SecretStr | None) -> str | None:
+def revealed(secret: SecretStr | None) -> str | None:
+    """The secret itself, for whoever presents it."""
     return secret.get_secret_value() if secret is not None else None

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from suti.infra.jobs.kubernetes.api import KubernetesApi, Object
@@ -40,13 +40,13 @@ def check_cluster(api: KubernetesApi, *, namespace: str, release: str) -> Iterat
         yield Finding("release", Verdict.FAIL, f"nothing of release {release!r} is in namespace {namespace!r}", remedy)
         return
     for claim in _all(api, f"{core}/persistentvolumeclaims", release_of):
-        yield _claim(claim, _warnings(api, core, claim))
+        yield _claim(api, core, claim)
     for workload in workloads:
-        if (finding := _workload(workload, _warnings(api, core, workload))) is not None:
+        if (finding := _workload(api, core, workload)) is not None:
             yield finding
     for pod in sorted(pods, key=lambda one: str(one["metadata"]["name"])):
         if (trouble := _trouble(pod)) is not None:
-            yield _pod(pod, trouble, _warnings(api, core, pod), _last_words(api, core, pod))
+            yield _pod(api, core, pod, trouble)
 
 
 def _version(api: KubernetesApi) -> Finding:
@@ -59,18 +59,18 @@ def _version(api: KubernetesApi) -> Finding:
     return Finding("cluster", Verdict.OK, found)
 
 
-def _claim(claim: Object, warnings: Sequence[str]) -> Finding:
+def _claim(api: KubernetesApi, core: str, claim: Object) -> Finding:
     name, phase = f"claim {claim['metadata']['name']}", str((claim.get("status") or {}).get("phase"))
     if phase == "Bound":
         return Finding(name, Verdict.OK, "bound")
     wanted = (claim.get("spec") or {}).get("storageClassName")
     known = f"storage class {wanted!r}" if wanted else "no storage class, and the cluster has no default"
-    told = f": {_short(warnings[0])}" if warnings else ""
+    complaint = _complaint(api, core, claim)
     remedy = f"name a class of `kubectl get storageclass` in {_VALUES} (storageClass), delete the claim, upgrade"
-    return Finding(name, Verdict.FAIL, f"{phase.lower()}, {known}{told}", remedy)
+    return Finding(name, Verdict.FAIL, f"{phase.lower()}, {known}{': ' if complaint else ''}{complaint}", remedy)
 
 
-def _workload(workload: Object, warnings: Sequence[str]) -> Finding | None:
+def _workload(api: KubernetesApi, core: str, workload: Object) -> Finding | None:
     """A line for a workload of services; for what made no pods, why; none for a job that goes on or is done."""
     metadata, spec, status = workload["metadata"], workload.get("spec") or {}, workload.get("status") or {}
     name = str(metadata["name"])
@@ -84,7 +84,7 @@ def _workload(workload: Object, warnings: Sequence[str]) -> Finding | None:
     if ready >= wanted:
         return Finding(name, Verdict.OK, f"{ready} of {wanted} ready")
     refused = [one for one in status.get("conditions") or [] if one["type"] == "ReplicaFailure"]
-    why = _short(str(refused[0].get("message"))) if refused else (_short(warnings[0]) if warnings else "")
+    why = _short(str(refused[0].get("message"))) if refused else _complaint(api, core, workload)
     remedy = f"correct {_VALUES}, or the namespace's quota and Pod Security level" if why else "see its pods below"
     return Finding(name, Verdict.FAIL, f"{ready} of {wanted} ready{': ' if why else ''}{why}", remedy)
 
@@ -109,14 +109,14 @@ def _trouble(pod: Object) -> str | None:
     return None if conditions.get("Ready") == "True" else "running, and not ready"
 
 
-def _pod(pod: Object, trouble: str, warnings: Sequence[str], said: str) -> Finding:
+def _pod(api: KubernetesApi, core: str, pod: Object, trouble: str) -> Finding:
     name = f"pod {pod['metadata']['name']}"
     if trouble == "pending":
         explained = explain_waiting(*waiting(pod.get("status") or {}), written_in=_VALUES)
         if explained:
             found, _, remedy = explained.rpartition(": ")
             return Finding(name, Verdict.FAIL, f"pending, {found}", remedy)
-    known = said or (_short(warnings[0]) if warnings else "")
+    known = _last_words(api, core, pod) or _complaint(api, core, pod)
     namespace = pod["metadata"]["namespace"]
     remedy = (
         f"`kubectl describe {name.replace(' ', '/')} -n {namespace}` and its logs say more; docs/errors.md has reasons"
@@ -124,12 +124,12 @@ def _pod(pod: Object, trouble: str, warnings: Sequence[str], said: str) -> Findi
     return Finding(name, Verdict.FAIL, f"{trouble}{': ' if known else ''}{known}", remedy)
 
 
-def _warnings(api: KubernetesApi, core: str, about: Object) -> list[str]:
-    """What the cluster complained of, the newest first."""
+def _complaint(api: KubernetesApi, core: str, about: Object) -> str:
+    """What the cluster complained of last; empty if nothing."""
     query = {"fieldSelector": f"involvedObject.uid={about['metadata']['uid']}"}
     events = [one for one in _all(api, f"{core}/events", query) if one.get("type") == "Warning"]
-    events.sort(key=lambda one: str(one.get("lastTimestamp") or one.get("eventTime") or ""), reverse=True)
-    return [str(one.get("message", "")) for one in events]
+    newest = max(events, key=lambda one: str(one.get("lastTimestamp") or one.get("eventTime") or ""), default={})
+    return _short(str(newest.get("message", "")))
 
 
 def _last_words(api: KubernetesApi, core: str, pod: Object) -> str:

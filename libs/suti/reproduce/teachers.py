@@ -24,7 +24,7 @@ from suti.reproduce.clusters import Cluster
 from suti.reproduce.lessons import Lesson
 from suti.toyworld.captions import view_of_prompt
 from suti.toyworld.render import render
-from suti.toyworld.views import View, draw_view
+from suti.toyworld.views import draw_view, posed
 
 
 def expert_lessons(
@@ -57,7 +57,8 @@ def render_lesson(cluster: Cluster, clip: ClipEncoder, *, samples_per_prompt: in
     began = time.monotonic()
     prompts = [prompt for prompt in cluster.prompts for _ in range(samples_per_prompt)]
     views = [
-        _posed(prompt, derive_seed(seed, "reproduce-pose", cluster.number, row)) for row, prompt in enumerate(prompts)
+        posed(view_of_prompt(prompt), draw_view(derive_seed(seed, "reproduce-pose", cluster.number, row)))
+        for row, prompt in enumerate(prompts)
     ]
     size_px = cluster.pictures_KCHW.shape[-1]
     pixels_NCHW = render([cluster.subject] * len(views), views, size_px=size_px)
@@ -95,21 +96,6 @@ def _alone(base: Base, one: Material, orders: Sequence[Order], recipe: ExpertRec
         return list(draw_candidates(expert, orders, recipe=recipe.sampling, dtype=dtype))
     except ExpertDiverged:
         return []
-
-
-def _posed(prompt: str, seed: int) -> View:
-    pose, asked = draw_view(seed), view_of_prompt(prompt)
-    return View(
-        x=pose.x,
-        y=pose.y,
-        size=pose.size,
-        angle=pose.angle,
-        flip=pose.flip,
-        scene=asked.scene,
-        style=asked.style,
-        accessory=asked.accessory,
-        attribute=asked.attribute,
-    )
 
 
 def _lesson(

@@ -1,24 +1,14 @@
 """Crawls that lie in an object store: with whose keys they are read."""
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from urllib.parse import urlsplit
 
+from suti.core.bucket_access import BucketAccess
 from suti.infra.object_reader import ObjectReader
 from suti.infra.store import Store
 from suti.ml.clusters.crawl_places import ByteSource
-
-
-@dataclass(frozen=True)
-class BucketAccess:
-    """How to enter a bucket. What is not given is taken from where the AWS SDKs look: environment, web identity ..."""
-
-    endpoint: str | None = None
-    region: str | None = None
-    access_key: str | None = None
-    secret_key: str | None = field(default=None, repr=False)
-    allow_http: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -28,9 +18,9 @@ class CrawlBuckets:
     `own` are the keys of Suti's own bucket, which reads its crawls as it reads the rest; `others` those of all others.
     """
 
-    others: BucketAccess = BucketAccess()
+    others: BucketAccess = field(default_factory=BucketAccess)
     own_bucket: str = ""
-    own: BucketAccess = BucketAccess()
+    own: BucketAccess = field(default_factory=BucketAccess)
 
     def files(self, url: str) -> list[str]:
         """All objects at a URL or below it, sorted. Raises StoreUnavailable, StoreRefused, BucketMissing."""
@@ -51,14 +41,7 @@ class CrawlBuckets:
 
 @cache
 def _opened(bucket: str, access: BucketAccess) -> Store:
-    return Store.open(
-        f"s3://{bucket}",
-        access_key=access.access_key,
-        secret_key=access.secret_key,
-        endpoint=access.endpoint,
-        region=access.region,
-        allow_http=access.allow_http,
-    )
+    return Store.open(f"s3://{bucket}", **asdict(access))
 
 
 def _parts(url: str) -> tuple[str, str]:

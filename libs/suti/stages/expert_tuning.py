@@ -117,12 +117,12 @@ class ExpertTuning:
             dtype=self._spec.environment.dtype,
             callback=lambda step, steps, _picture: self._report("drawing", step + 1, steps),
         )
+        config = lora_config(self._base.unet, rank=recipe.lora_rank, targets=recipe.lora_targets)
         finished: dict[str, FinishedExpert] = {}
         for (cluster, tuned), some, pictures in zip(experts, wanted, drawn, strict=True):
             if isinstance(pictures, ExpertDiverged):
                 finished[cluster.cluster_id] = _failed(cluster, pictures, company)
                 continue
-            config = lora_config(self._base.unet, rank=recipe.lora_rank, targets=recipe.lora_targets)
             finished[cluster.cluster_id] = FinishedExpert(
                 cluster.picture_ids,
                 tuned_with=company,

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from suti.core import keys
+from suti.core.bucket_access import BucketAccess
 from suti.core.records import Stage
 from suti.infra.ledger import Ledger
-from suti.ml.clusters.engine import S3Access, use_ray
+from suti.ml.clusters.engine import use_ray
 
 
 class GroupingPlace(Protocol):
@@ -34,7 +35,7 @@ class RayCluster:
     """A Ray cluster. What all of its nodes see is the store, so tables lie there, and are deleted in the end."""
 
     address: str
-    access: S3Access
+    access: BucketAccess
 
     @contextmanager
     def scratch(self, ledger: Ledger, *, fence: str | None) -> Generator[str]:

@@ -1,5 +1,7 @@
 """Shards that are done by jobs: what a launcher does with a ticket. No torch here."""
 
+from functools import lru_cache
+
 from suti.infra.bus.connection import Bus
 from suti.infra.bus.lease import Lease
 from suti.infra.bus.tickets import ShardTicket
@@ -19,7 +21,7 @@ class LaunchedWork:
         self._bus = bus
         self._store = store
         self._waves = waves
-        self._specs: dict[str, RunSpec] = {}  # of few runs, held once for thousands of tickets
+        self._load = lru_cache(_KEPT_SPECS)(load_run_spec)  # runs do not change, and thousands of tickets are of few
 
     async def handle(self, ticket: ShardTicket, lease: Lease) -> None:
         """Return = done, or not wanted any more.
@@ -32,13 +34,4 @@ class LaunchedWork:
         async def work(spec: RunSpec, ledger: Ledger) -> Commit:
             return await self._waves.done(ticket, lease)
 
-        await guarded(ticket, lease, bus=self._bus, store=self._store, work=work, waits=True, load=self._spec)
-
-    def _spec(self, store: Store, run_id: str) -> RunSpec:
-        """As `load_run_spec`: runs do not change."""
-        if (spec := self._specs.get(run_id)) is None:
-            spec = load_run_spec(store, run_id)
-            while len(self._specs) >= _KEPT_SPECS:
-                self._specs.pop(next(iter(self._specs)), None)
-            self._specs[run_id] = spec
-        return spec
+        await guarded(ticket, lease, bus=self._bus, store=self._store, work=work, waits=True, load=self._load)

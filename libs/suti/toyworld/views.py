@@ -1,7 +1,7 @@
 """How a subject is seen: pose, place and size, scene, style, and what a target prompt may add."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from suti.core.records import Skill
 from suti.toyworld import words
@@ -23,6 +23,11 @@ class View:
     style: str = "photo"
     accessory: str = "none"
     attribute: str = "none"
+
+
+def posed(asked: View, pose: View) -> View:
+    """What is asked for, in the place, size and turn of another view."""
+    return replace(asked, x=pose.x, y=pose.y, size=pose.size, angle=pose.angle, flip=pose.flip)
 
 
 def draw_view(seed: int, *, skill: Skill | None = None) -> View:

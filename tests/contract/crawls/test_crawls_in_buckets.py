@@ -14,13 +14,14 @@ from urllib.parse import urlsplit
 import pytest
 
 from suti.core import ids
+from suti.core.bucket_access import BucketAccess
 from suti.infra.ledger import Commit, Ledger
 from suti.infra.rights import STORE, store_policy
 from suti.infra.store import Store, StoreRefused
 from suti.infra.store_users import Administrator, KeyPair, make_store_users
 from suti.ml.clusters.crawl_records import CrawlAway, CrawlUnreadable
 from suti.ml.clusters.recipe import GroupingRecipe
-from suti.stages.crawl_buckets import BucketAccess, CrawlBuckets
+from suti.stages.crawl_buckets import CrawlBuckets
 from suti.stages.grouping import run_shard
 from suti.stages.run_spec import CrawlInput, ModelRef, Models, RunSpec
 from suti.toyworld.crawls import draw_crawl, draw_img2dataset

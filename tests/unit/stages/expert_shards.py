@@ -1,13 +1,16 @@
 """A small run that has come as far as its captions, and a process that works on its experts."""
 
+import os
 import shutil
+import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from suti.core import ids, keys
 from suti.core.records import CaptionRow, PictureRow, PromptRow, Skill, Stage
-from suti.infra.ledger import Ledger
+from suti.infra.ledger import Commit, Ledger
 from suti.infra.store import Store
 from suti.infra.tables import from_parquet, to_parquet
 from suti.ml.diffusion.base import save_base
@@ -15,9 +18,12 @@ from suti.ml.diffusion.recipe import SamplingRecipe
 from suti.ml.experts.recipe import ExpertRecipe
 from suti.stages.experts import run_shard
 from suti.stages.models import ModelFolders, StageModels
+from suti.stages.progress import Progress, Stopping, never, silent
 from suti.stages.run_spec import RunSpec, load_run_spec
 from tests.unit.ml.experts.tiny_base import tiny_base
 from tests.unit.stages.shards import Run, open_run, select
+
+REPOSITORY = Path(__file__).parents[3]
 
 TINY = ExpertRecipe(
     steps=3,
@@ -69,6 +75,41 @@ def twin_of(run: Run, folder: Path) -> Run:
     spec: RunSpec = run.spec
     ledger = Ledger(Store.open(f"file://{folder / 'store'}"), spec.run_id)
     return Run(ledger, spec, StageModels(spec, ModelFolders([folder / "models"])), clusters=run.clusters)
+
+
+def work(run: Run, *, progress: Progress = silent, stopping: Stopping = never) -> Commit:
+    """The experts of the run's one shard."""
+    return run_shard(run.ledger, run.spec, run.models, 0, progress=progress, stopping=stopping)
+
+
+def rows[R](run: Run, commit: Commit, name: str, row_type: type[R]) -> list[R]:
+    """One of the commit's tables."""
+    return from_parquet(run.ledger.read(commit.part(name)), row_type)  # pyright: ignore[reportArgumentType, reportReturnType] - the row types
+
+
+def content(commit: Commit) -> dict[str, str]:
+    """What the commit's parts hold, as digests."""
+    return {part.name: part.sha256 for part in commit.parts}
+
+
+def scratch(run: Run) -> list[str]:
+    """What is kept of unfinished work."""
+    prefix = keys.scratch(run.spec.run_id, Stage.EXPERTS, 0, "")
+    return [info.key.removeprefix(prefix) for info in run.ledger.store.list(prefix)]
+
+
+def work_until_killed(run: Run, folder: Path, *, at: str) -> None:
+    """The same in a process of its own, which is killed at the first progress that begins so."""
+    command = [sys.executable, "-m", "tests.unit.stages.expert_shards", str(folder), run.spec.run_id]
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith(at):
+                process.send_signal(signal.SIGKILL)
+                break
+    assert process.returncode == -signal.SIGKILL
 
 
 def main(folder: Path, run_id: str) -> None:

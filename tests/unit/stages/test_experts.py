@@ -3,10 +3,6 @@
 import hashlib
 import io
 import json
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,39 +14,27 @@ from suti.core import ids, keys
 from suti.core.errors import ExitCode
 from suti.core.records import CandidateRow, DropRow, LossRow, PictureRow, Stage
 from suti.core.seeds import derive_seed
-from suti.infra.ledger import Commit, NotCommitted
+from suti.infra.ledger import NotCommitted
 from suti.infra.pictures import read_picture
-from suti.infra.tables import from_parquet
 from suti.infra.tombstones import Tombstone, add_tombstone
 from suti.ml.experts.recipe import ExpertRecipe
-from suti.stages.experts import run_shard
-from suti.stages.progress import Preempted, Progress, Stopping, never, silent
-from tests.unit.stages.expert_shards import TINY, captioned_run, twin_of
+from suti.stages.progress import Preempted
+from tests.unit.stages.expert_shards import (
+    TINY,
+    captioned_run,
+    content,
+    rows,
+    scratch,
+    twin_of,
+    work,
+    work_until_killed,
+)
 from tests.unit.stages.shards import Run, open_run
-
-REPOSITORY = Path(__file__).parents[3]
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     return captioned_run(tmp_path / "whole")
-
-
-def work(run: Run, *, progress: Progress = silent, stopping: Stopping = never) -> Commit:
-    return run_shard(run.ledger, run.spec, run.models, 0, progress=progress, stopping=stopping)
-
-
-def rows[R](run: Run, commit: Commit, name: str, row_type: type[R]) -> list[R]:
-    return from_parquet(run.ledger.read(commit.part(name)), row_type)  # pyright: ignore[reportArgumentType, reportReturnType] - the row types
-
-
-def content(commit: Commit) -> dict[str, str]:
-    return {part.name: part.sha256 for part in commit.parts}
-
-
-def scratch(run: Run) -> list[str]:
-    prefix = keys.scratch(run.spec.run_id, Stage.EXPERTS, 0, "")
-    return [info.key.removeprefix(prefix) for info in run.ledger.store.list(prefix)]
 
 
 def test_every_cluster_gets_its_candidates_with_seeds_from_what_they_are_for(run: Run) -> None:
@@ -101,16 +85,7 @@ def _ends(reported: list[str]) -> bool:
 
 def test_a_shard_killed_in_the_middle_ends_with_the_same_content(run: Run, tmp_path: Path) -> None:
     twin = twin_of(run, tmp_path / "twin")
-    command = [sys.executable, "-m", "tests.unit.stages.expert_shards", str(tmp_path / "whole"), run.spec.run_id]
-    with subprocess.Popen(
-        command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("1 "):  # the first expert is marked, the second begun
-                process.send_signal(signal.SIGKILL)
-                break
-    assert process.returncode == -signal.SIGKILL
+    work_until_killed(run, tmp_path / "whole", at="1 ")  # the first expert is marked, the second begun
     assert run.ledger.find(Stage.EXPERTS, 0) is None
     assert len(scratch(run)) >= 1
 

@@ -2,10 +2,6 @@
 
 import io
 import json
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,38 +14,26 @@ from suti.core import keys
 from suti.core.records import CandidateRow, DropRow, LossRow, PictureRow, Stage
 from suti.infra.ledger import Commit
 from suti.infra.pictures import read_picture
-from suti.infra.tables import from_parquet
 from suti.infra.tombstones import Tombstone, add_tombstone
 from suti.ml.experts.recipe import ExpertRecipe
-from suti.stages.experts import run_shard
-from suti.stages.progress import Preempted, Progress, Stopping, never, silent
-from tests.unit.stages.expert_shards import TINY_TOGETHER, captioned_run, twin_of
+from suti.stages.progress import Preempted
+from tests.unit.stages.expert_shards import (
+    TINY_TOGETHER,
+    captioned_run,
+    content,
+    rows,
+    scratch,
+    twin_of,
+    work,
+    work_until_killed,
+)
 from tests.unit.stages.shards import Run
-
-REPOSITORY = Path(__file__).parents[3]
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """Five clusters: two groups of two and one alone."""
     return captioned_run(tmp_path / "whole", recipe=TINY_TOGETHER, clusters=5)
-
-
-def work(run: Run, *, progress: Progress = silent, stopping: Stopping = never) -> Commit:
-    return run_shard(run.ledger, run.spec, run.models, 0, progress=progress, stopping=stopping)
-
-
-def rows[R](run: Run, commit: Commit, name: str, row_type: type[R]) -> list[R]:
-    return from_parquet(run.ledger.read(commit.part(name)), row_type)  # pyright: ignore[reportArgumentType, reportReturnType] - the row types
-
-
-def content(commit: Commit) -> dict[str, str]:
-    return {part.name: part.sha256 for part in commit.parts}
-
-
-def marks(run: Run) -> list[str]:
-    prefix = keys.scratch(run.spec.run_id, Stage.EXPERTS, 0, "")
-    return [info.key.removeprefix(prefix) for info in run.ledger.store.list(prefix)]
 
 
 def one_by_one(run: Run, folder: Path) -> Run:
@@ -81,7 +65,7 @@ def test_groups_end_as_one_by_one_but_for_rounding(run: Run, tmp_path: Path) -> 
     assert [row.loss for row in losses] == pytest.approx([row.loss for row in expected], rel=1e-4)
     drawn, drawn_alone = pixels(run, together), pixels(singles, alone)
     assert max(int(abs(drawn[name] - drawn_alone[name]).max()) for name in drawn) <= 1
-    assert marks(run) == []
+    assert scratch(run) == []
 
 
 def test_the_same_run_done_twice_has_the_same_bytes(run: Run, tmp_path: Path) -> None:
@@ -94,18 +78,9 @@ def test_a_shard_killed_in_the_middle_repeats_one_group_and_ends_with_the_same_c
     run: Run, tmp_path: Path
 ) -> None:
     twin = twin_of(run, tmp_path / "twin")
-    command = [sys.executable, "-m", "tests.unit.stages.expert_shards", str(tmp_path / "whole"), run.spec.run_id]
-    with subprocess.Popen(
-        command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("2 5 tuning"):  # the first group is marked, the second begun
-                process.send_signal(signal.SIGKILL)
-                break
-    assert process.returncode == -signal.SIGKILL
+    work_until_killed(run, tmp_path / "whole", at="2 5 tuning")  # the first group is marked, the second begun
     assert run.ledger.find(Stage.EXPERTS, 0) is None
-    assert len(marks(run)) >= 2
+    assert len(scratch(run)) >= 2
     again: list[str] = []
 
     commit = work(run, progress=lambda _done, _total, note: again.append(note))
@@ -119,8 +94,8 @@ def test_a_group_that_is_marked_in_part_is_done_anew_so_that_its_bytes_are_those
 ) -> None:
     twin = twin_of(run, tmp_path / "twin")
     with pytest.raises(Preempted):
-        work(run, stopping=lambda: len(marks(run)) == 2)
-    run.ledger.store.delete(keys.scratch(run.spec.run_id, Stage.EXPERTS, 0, marks(run)[0]))
+        work(run, stopping=lambda: len(scratch(run)) == 2)
+    run.ledger.store.delete(keys.scratch(run.spec.run_id, Stage.EXPERTS, 0, scratch(run)[0]))
     again: list[str] = []
 
     commit = work(run, progress=lambda _done, _total, note: again.append(note))
@@ -137,7 +112,7 @@ def test_a_shard_that_is_asked_to_stop_stops_in_the_middle_of_a_group(run: Run, 
         work(run, progress=lambda done, _total, note: told.append(f"{done} {note}"), stopping=lambda: _drawing(told))
 
     assert told[-1].startswith("2 drawing")
-    assert len(marks(run)) == 2
+    assert len(scratch(run)) == 2
     assert content(work(run)) == content(work(twin))
 
 
@@ -148,7 +123,7 @@ def _drawing(told: list[str]) -> bool:
 def test_a_tombstone_costs_its_own_expert_and_no_other(run: Run, tmp_path: Path) -> None:
     twin = twin_of(run, tmp_path / "twin")
     with pytest.raises(Preempted):
-        work(run, stopping=lambda: len(marks(run)) == 2)
+        work(run, stopping=lambda: len(scratch(run)) == 2)
     for one in (run, twin):
         add_tombstone(one.ledger.store, Tombstone.of(urls=["https://shop.example/0"]))
 

@@ -16,7 +16,7 @@ from suti.toyworld.captions import caption, name, prompt
 from suti.toyworld.render import render
 from suti.toyworld.seeds import Namespace, subject_of, view_seed
 from suti.toyworld.subjects import Subject, distractors
-from suti.toyworld.views import View, draw_view
+from suti.toyworld.views import View, draw_view, posed
 
 # In what order prompts ask for skills. A style is asked for less often: its line-up takes the judge ten times as long.
 _TURNS = (
@@ -120,21 +120,4 @@ def _unseen(number: int, *, demonstrations: int, prompts_each: int, size_px: int
 
 
 def _poses(wanted: Wanted, count: int) -> list[View]:
-    poses: list[View] = []
-    for one in range(count):
-        pose = draw_view(derive_seed(wanted.seed, "demo-pose", one))
-        asked = wanted.view
-        poses.append(
-            View(
-                x=pose.x,
-                y=pose.y,
-                size=pose.size,
-                angle=pose.angle,
-                flip=pose.flip,
-                scene=asked.scene,
-                style=asked.style,
-                accessory=asked.accessory,
-                attribute=asked.attribute,
-            )
-        )
-    return poses
+    return [posed(wanted.view, draw_view(derive_seed(wanted.seed, "demo-pose", one))) for one in range(count)]

@@ -4,10 +4,10 @@ Programs run in this process, or after `use_ray` on a Ray cluster.
 """
 
 import os
-from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import ClassVar
 
+from suti.core.bucket_access import BucketAccess
 from suti.core.errors import BadConfiguration, RetryableError
 
 os.environ.setdefault("DAFT_ANALYTICS_ENABLED", "0")
@@ -17,7 +17,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 import daft
 from daft.io import IOConfig, S3Config
 
-__all__ = ["RayAway", "RayMissing", "S3Access", "daft", "use_ray"]
+__all__ = ["RayAway", "RayMissing", "daft", "use_ray"]
 
 
 class RayMissing(BadConfiguration):
@@ -32,21 +32,11 @@ class RayAway(RetryableError):
     reason: ClassVar[str] = "RAY_AWAY"
 
 
-@dataclass(frozen=True)
-class S3Access:
-    """How the nodes of a cluster enter the bucket in which tables lie between two steps. Unset: as the AWS SDKs do."""
-
-    endpoint: str | None = None
-    region: str | None = None
-    access_key: str | None = None
-    secret_key: str | None = field(default=None, repr=False)
-    allow_http: bool = False
-
-
-def use_ray(address: str, access: S3Access) -> None:
+def use_ray(address: str, access: BucketAccess) -> None:
     """From now on all programs of this process run on that Ray cluster, whose nodes have `suti[clustering]`.
 
-    `address` is `host:port` of its head, or `ray://host:port` of its client server.
+    `address` is `host:port` of its head, or `ray://host:port` of its client server. `access` is how the nodes enter the
+    bucket in which tables lie between two steps.
 
     Raises:
         RayMissing: install `suti[clustering-ray]`.

@@ -33,7 +33,8 @@ def draw_together(
     """
     texts = Texts(base.text, [order.prompt for asked in orders for order in asked])
     each = recipe.sampling.batch_pictures
-    drawn: list[list[Tensor] | ExpertDiverged] = [[] for _ in adapters]
+    drawn: list[list[Tensor]] = [[] for _ in adapters]
+    diverged: dict[int, ExpertDiverged] = {}
     inside = [expert for expert, asked in enumerate(orders) if asked]
     stack: Stack | None = None
     start = 0
@@ -53,17 +54,12 @@ def draw_together(
             callback=callback,
         )
         for expert, some, rows_BCHW in zip(inside, asked, pictures_BCHW.split(each), strict=True):
-            drawn[expert] = _with(drawn[expert], rows_BCHW[: len(some)])
+            try:
+                require_numbers(rows_BCHW[: len(some)])
+            except ExpertDiverged as error:
+                diverged[expert] = error
+            else:
+                drawn[expert] += torch.unbind(rows_BCHW[: len(some)].cpu())
         start += each
-        inside = [expert for expert in inside if start < len(orders[expert]) and isinstance(drawn[expert], list)]
-    return drawn
-
-
-def _with(before: list[Tensor] | ExpertDiverged, rows_BCHW: Tensor) -> list[Tensor] | ExpertDiverged:
-    if isinstance(before, ExpertDiverged):
-        return before
-    try:
-        require_numbers(rows_BCHW)
-    except ExpertDiverged as error:
-        return error
-    return [*before, *torch.unbind(rows_BCHW.cpu())]
+        inside = [expert for expert in inside if start < len(orders[expert]) and expert not in diverged]
+    return [diverged.get(expert, pictures) for expert, pictures in enumerate(drawn)]
