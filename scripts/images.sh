@@ -3,7 +3,7 @@
 #
 #   scripts/images.sh [NAME ...]     NAME: light, grouping, models; all if none is given
 #
-# TAG=0.1.0.dev0        their tag; unset: the version in pyproject.toml, which is the chart's default
+# TAG=0.1.0             their tag; unset: the version in pyproject.toml, which is the chart's default
 # REGISTRY=…            push there (as IMAGES are named, `localhost` is none); unset: localhost, nothing is pushed
 # IMAGE_TOOL="docker"   docker, podman or buildah; unset: the first of them that is there
 # IMAGE_FLAGS="…"       more flags for the build

@@ -1,5 +1,6 @@
 """What every pod has, whatever the values."""
 
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -79,7 +80,7 @@ def test_images_carry_torch_only_where_models_are_loaded(name: str) -> None:
     image = render("minimal").of("Deployment")[name]["spec"]["template"]["spec"]["containers"][0]["image"]
     wanted = "suti-light" if name in LIGHT else "suti-grouping" if name == "clustering" else "suti-models"
 
-    assert image == f"localhost/{wanted}:0.1.0.dev0"
+    assert image == f"localhost/{wanted}:{version('suti')}"  # as `make images` names it
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
