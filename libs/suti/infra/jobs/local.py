@@ -4,8 +4,9 @@ import asyncio
 import logging
 import shutil
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections import Counter
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class LocalJobs:
     def __init__(self, folder: Path, *, slots: int, grace_s: float = 10.0, retry_s: float = 1.0) -> None:
         self._folder = folder
         self._slots = asyncio.Semaphore(slots)
+        self._queued: Counter[str] = Counter()  # processes that wait for a slot, by job
         self._grace_s = grace_s
         self._retry_s = retry_s  # before the second attempt; doubled before each later one, up to a minute
         self._supervising: dict[str, asyncio.Task[None]] = {}
@@ -103,10 +105,7 @@ class LocalJobs:
 
     async def waits_for(self, name: str) -> str:
         """See `Jobs.waits_for`: here it can only be a slot."""
-        status = await self.status(name)
-        if status is None or status.state.ended or not self._slots.locked():
-            return ""
-        waiting = sum(index.state is JobState.PENDING for index in status.indexes.values())
+        waiting = self._queued[name]
         return f"{waiting} of its processes wait for a slot: others are at work" if waiting else ""
 
     async def release(self, name: str) -> None:
@@ -166,7 +165,7 @@ class LocalJobs:
     async def _run_index(self, job: JobFolder, spec: JobSpec, index: int, gate: asyncio.Semaphore) -> None:
         failures = 0
         while not (status := job.index(index)).state.ended and not job.cancelled:
-            async with gate, self._slots:
+            async with gate, self._slot(job):
                 if job.cancelled:
                     return
                 attempt = self._last_attempt(job, index)
@@ -189,6 +188,18 @@ class LocalJobs:
             if not after.state.ended:
                 await asyncio.sleep(min(60.0, self._retry_s * 2**failures))
                 failures += 1
+
+    @asynccontextmanager
+    async def _slot(self, job: JobFolder) -> AsyncGenerator[None]:
+        self._queued[job.name] += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self._queued[job.name] -= 1
+        try:
+            yield
+        finally:
+            self._slots.release()
 
     async def _begin(self, job: JobFolder, spec: JobSpec, index: int) -> Attempt:
         job.forget_failure(index)

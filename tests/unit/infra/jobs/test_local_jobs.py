@@ -182,6 +182,19 @@ async def test_no_more_processes_than_slots(tmp_path: Path) -> None:
     await jobs.close()
 
 
+async def test_a_job_waits_only_for_what_others_hold(tmp_path: Path) -> None:
+    jobs = LocalJobs(tmp_path / "jobs", slots=1, grace_s=1.0)
+    await jobs.start(shell("sleep 60", name="first"))
+    told = [await jobs.waits_for("first")]  # its process is being started
+    await jobs.start(shell("true", name="second", indexes=(0, 1)))
+    await until(jobs, "first", lambda status: status.indexes[0].state is JobState.RUNNING)
+
+    told += [await jobs.waits_for("first"), await jobs.waits_for("second")]
+
+    assert told == ["", "", "2 of its processes wait for a slot: others are at work"]
+    await jobs.close()
+
+
 async def test_a_closed_launcher_stops_its_processes_and_the_next_one_goes_on(tmp_path: Path) -> None:
     script = f"echo x >> {tmp_path}/starts; [ -e {tmp_path}/go ] || {{ sleep 60; }}"
     first = LocalJobs(tmp_path / "jobs", slots=2, grace_s=1.0)

@@ -18,7 +18,7 @@ from suti.infra.jobs.kubernetes.api import KubernetesApi
 from suti.infra.jobs.kubernetes.errors import ApiFault, JobRefused, KubernetesRefused, KubernetesUnavailable
 from suti.infra.jobs.kubernetes.explain import explain_job
 from suti.infra.jobs.kubernetes.farewell import delete_jobs_of_an_ending_namespace
-from suti.infra.jobs.kubernetes.gang import gang_manifest, gang_service
+from suti.infra.jobs.kubernetes.gang import gang_manifest, gang_policy, gang_service
 from suti.infra.jobs.kubernetes.hangs import Hangs
 from suti.infra.jobs.kubernetes.manifest import job_labels, job_manifest
 from suti.infra.jobs.kubernetes.seen import Seen, SeenJob, SeenPod, seen_job, seen_pod
@@ -59,6 +59,7 @@ class KubernetesJobs:
         self._jobs_path = f"/apis/batch/v1/namespaces/{namespace}/jobs"
         self._pods_path = f"/api/v1/namespaces/{namespace}/pods"
         self._services_path = f"/api/v1/namespaces/{namespace}/services"
+        self._policies_path = f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies"
         self._events_path = f"/api/v1/namespaces/{namespace}/events"
         labels = job_labels(template, launcher)
         self._selector = selector = ",".join(f"{label}={value}" for label, value in sorted(labels.items()))
@@ -72,6 +73,7 @@ class KubernetesJobs:
         self._owner: dict[str, str] | None = None
         self._warnings: dict[str, tuple[float, list[str]]] = {}
         self._hangs: asyncio.Task[None] | None = None
+        self._may_meet = set[str]()  # uids of gangs' jobs that have what they meet by
 
     async def recover(self) -> list[str]:
         """See `JobsBackend.recover`: jobs go on by themselves; this sees them all, and begins to replace what hangs."""
@@ -96,8 +98,11 @@ class KubernetesJobs:
             await self._let_meet(job)
 
     async def standing(self, prefix: str) -> Mapping[str, tuple[int, ...]]:
-        """See `Jobs.standing`; from memory."""
+        """See `Jobs.standing`; from memory. Gangs whose launcher went before they could meet may do so now."""
         await self._synced()
+        for job in self._seen.jobs():
+            if job.gang and not job.ended and not job.deleting and job.uid not in self._may_meet:
+                await self._let_meet(job)
         found = (job for job in self._seen.jobs() if job.name.startswith(prefix) and not job.deleting)
         return {job.name: ranges_from(job.indexes) for job in found}
 
@@ -216,14 +221,18 @@ class KubernetesJobs:
         return self._remember(made)
 
     async def _let_meet(self, job: SeenJob) -> None:
-        """A gang's pods find one another from now on."""
+        """A gang's pods find and reach one another from now on. Safe to repeat, by any launcher."""
         named = {"metadata": {"name": job.name, "uid": job.uid}}
-        service = gang_service(named, self._template, launcher=self._launcher)
-        try:
-            path = f"{self._services_path}/{job.name}"
-            await asyncio.to_thread(self._api.apply, path, service, manager=self._launcher)
-        except ApiFault as fault:
-            raise self._named(fault) from fault
+        means = [(self._services_path, gang_service)]
+        if self._template.gang_policy:
+            means.append((self._policies_path, gang_policy))
+        for path, made in means:
+            manifest = made(named, self._template, launcher=self._launcher)
+            try:
+                await asyncio.to_thread(self._api.apply, f"{path}/{job.name}", manifest, manager=self._launcher)
+            except ApiFault as fault:
+                raise self._named(fault) from fault
+        self._may_meet.add(job.uid)
 
     async def _standing_job(self, name: str) -> SeenJob | None:
         """The job of that name at the API server; one that is being deleted is waited for."""

@@ -1,4 +1,5 @@
-"""One piece of work by several pods at once, N pods x M devices: an Indexed Job, and a headless service to meet by.
+"""One piece of work by several pods at once, N pods x M devices: an Indexed Job, a headless service to meet by, and
+where networks are closed a policy that opens this gang's pods to one another.
 
 Every pod runs torchrun (`suti.infra.jobs.gang_entry`); they meet at the first one. All of them work on one and the same
 shard: `SUTI_JOB_INDEX` is the shard's, `JOB_COMPLETION_INDEX` the pod's. The work is done with the first pod that says
@@ -20,6 +21,7 @@ from suti.infra.jobs.ranges import ranges_text
 _Object = dict[str, Any]
 
 _PORT = 29500
+_SHARED, _SHARED_SIZE = "suti-shared-memory", "2Gi"
 _MOST_NAME = 57  # a pod's host name is the job's, a dash and the pod's number, at most 63 characters
 
 
@@ -72,26 +74,53 @@ def gang_manifest(
     container["env"] = [entry for entry in container["env"] if entry["name"] not in own]
     container["env"].append({"name": told.JOB_INDEX, "value": str(spec.indexes[0])})
     container["ports"] = [{"name": "rendezvous", "containerPort": _PORT}]
+    if gang.processes > 1:  # NCCL's processes of one pod talk through it, and a container has 64 MB of it
+        pod["volumes"].append({"name": _SHARED, "emptyDir": {"medium": "Memory", "sizeLimit": _SHARED_SIZE}})
+        container["volumeMounts"].append({"name": _SHARED, "mountPath": "/dev/shm"})  # noqa: S108 - the pod's own
     return job
 
 
 def gang_service(job: _Object, template: JobTemplate, *, launcher: str) -> _Object:
     """The headless Service by which a gang's pods find one another; it goes with its Job, which is there already."""
-    name, uid = job["metadata"]["name"], job["metadata"]["uid"]
-    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": uid}
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {
-            "name": name,
-            "namespace": template.namespace,
-            "labels": job_labels(template, launcher),
-            "ownerReferences": [{**owner, "controller": False, "blockOwnerDeletion": False}],
-        },
+        "metadata": _that_goes_with(job, template, launcher=launcher),
         "spec": {
             "clusterIP": "None",
             "publishNotReadyAddresses": True,  # pods meet before they are ready
-            "selector": {names.JOB_NAME: name},
+            "selector": {names.JOB_NAME: job["metadata"]["name"]},
             "ports": [{"name": "rendezvous", "port": _PORT}],
         },
+    }
+
+
+def gang_policy(job: _Object, template: JobTemplate, *, launcher: str) -> _Object:
+    """The NetworkPolicy by which pods of this gang, and no others, reach one another; it goes with its Job.
+
+    On every port: processes of a gang listen where they find room.
+    """
+    own = {"podSelector": {"matchLabels": {names.JOB_NAME: job["metadata"]["name"]}}}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": _that_goes_with(job, template, launcher=launcher),
+        "spec": {
+            **own,
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [{"from": [own]}],
+            "egress": [{"to": [own]}],
+        },
+    }
+
+
+def _that_goes_with(job: _Object, template: JobTemplate, *, launcher: str) -> _Object:
+    """The metadata of what has its Job's name and is deleted with it."""
+    name, uid = job["metadata"]["name"], job["metadata"]["uid"]
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": uid}
+    return {
+        "name": name,
+        "namespace": template.namespace,
+        "labels": job_labels(template, launcher),
+        "ownerReferences": [{**owner, "controller": False, "blockOwnerDeletion": False}],
     }

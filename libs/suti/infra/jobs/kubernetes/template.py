@@ -73,6 +73,9 @@ class JobTemplate(_Part):
     tmp_size: str | None = Field(default=None, description="Most that a pod may write to /tmp, such as 10Gi.")
     queue: str | None = Field(default=None, description="Kueue's LocalQueue; jobs are then created suspended.")
     suspend: bool = Field(default=False, description="Create jobs suspended: somebody else lets them start.")
+    gang_policy: bool = Field(
+        default=False, description="Pods of one gang may talk to one another, by a network policy of that gang's own."
+    )
     owner: Owner | None = None
     grace_s: PositiveInt = Field(default=30, description="From SIGTERM to SIGKILL of a pod.")
     hang_s: PositiveFloat | None = Field(default=1800.0, description="A pod that said nothing so long is replaced.")

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from suti.core.errors import InvalidArgument
-from suti.infra.jobs.kubernetes.gang import gang_manifest, gang_service
+from suti.infra.jobs.kubernetes.gang import gang_manifest, gang_policy, gang_service
 from suti.infra.jobs.kubernetes.names import DIGEST, work_digest
 from suti.infra.jobs.kubernetes.seen import SeenPod, seen_job
 from suti.infra.jobs.kubernetes.standing import job_status
@@ -62,6 +62,24 @@ def test_the_service_has_no_address_and_goes_with_its_job() -> None:
     assert service["spec"]["publishNotReadyAddresses"] is True
     assert service["spec"]["selector"] == {"batch.kubernetes.io/job-name": NAME}
     assert [owner["uid"] for owner in service["metadata"]["ownerReferences"]] == ["u"]
+
+
+def test_the_policy_is_of_its_own_gangs_pods_alone_and_goes_with_its_job() -> None:
+    policy = gang_policy({"metadata": {"name": NAME, "uid": "u"}}, TEMPLATE, launcher="suti-apprentice")
+    own = [{"podSelector": {"matchLabels": {"batch.kubernetes.io/job-name": NAME}}}]
+
+    assert {"podSelector": policy["spec"]["podSelector"]} == own[0]
+    assert (policy["spec"]["ingress"], policy["spec"]["egress"]) == ([{"from": own}], [{"to": own}])
+    assert [owner["uid"] for owner in policy["metadata"]["ownerReferences"]] == ["u"]
+
+
+def test_processes_of_one_pod_share_more_memory_than_a_container_has_by_itself() -> None:
+    alone = gang_manifest(SPEC, GangSize(2, 1), TEMPLATE, launcher="suti-apprentice", progress_prefix="jobs/x/")
+    several, one = (job["spec"]["template"]["spec"] for job in (manifest(), alone))
+
+    assert [mount["mountPath"] for mount in several["containers"][0]["volumeMounts"]] == ["/tmp", "/dev/shm"]  # noqa: S108
+    assert several["volumes"][-1]["emptyDir"]["medium"] == "Memory"
+    assert [mount["mountPath"] for mount in one["containers"][0]["volumeMounts"]] == ["/tmp"]  # noqa: S108
 
 
 def test_every_pod_works_on_the_same_shard_with_devices_of_its_own() -> None:
