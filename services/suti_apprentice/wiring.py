@@ -1,11 +1,8 @@
 """What the service is made of. It launches jobs and loads no model itself."""
 
-from dataclasses import replace
-
 from suti.api.apprentice.v1 import apprentice_pb2, apprentice_pb2_grpc
 from suti.core.records import Stage
 from suti.infra.bus.connection import Bus
-from suti.infra.jobs.port import GangSize
 from suti.infra.service import Service
 from suti.stages.launched_work import LaunchedWork
 from suti.stages.waves import Gathering, Waves
@@ -18,9 +15,7 @@ from suti_apprentice.worker import TrainingWork
 def wire(settings: ApprenticeSettings, bus: Bus) -> Service:
     """The parts as the settings want them. Raises BadConfiguration."""
     store = settings.open_store()
-    jobs, plan = settings.open_jobs(store, launcher="suti-apprentice"), settings.job_plan("suti_apprentice.job")
-    if settings.pods * settings.processes > 1:
-        plan = replace(plan, gang=GangSize(settings.pods, settings.processes))
+    jobs, plan = settings.open_jobs(store, launcher="suti-apprentice"), settings.training_plan()
     trainings = Trainings(store, bus, jobs)
     server = settings.make_server()
     server.add(

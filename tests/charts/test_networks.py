@@ -4,6 +4,9 @@ from typing import Any
 
 import pytest
 
+from suti.infra.jobs.kubernetes.gang import gang_policy
+from suti.infra.jobs.kubernetes.manifest import job_labels
+from suti.infra.jobs.kubernetes.template import JobTemplate
 from tests.charts.rendering import COMPONENTS, LAUNCHERS, Rendered, render, table
 
 PORTS = (50051, 4222, 9000, 53, 443, 6443, 8222, 9464, 50052, 29500)
@@ -113,6 +116,28 @@ def test_named_peers_narrow_what_is_otherwise_anywhere() -> None:
     open_rules = [rule["ports"] for rule in experts if "to" not in rule]
 
     assert open_rules == [[{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]]
+
+
+def test_pods_of_one_gang_reach_one_another_and_no_other_gangs() -> None:
+    rendered = render("gang")
+    template = JobTemplate.model_validate(rendered.job_templates()["apprentice"])
+    gangs: dict[str, dict[str, str]] = {}
+    for name in ("suti-apprentice-01a-w0", "suti-apprentice-01b-w0"):
+        job = {"metadata": {"name": name, "uid": "u"}}
+        policy = gang_policy(job, template, launcher="suti-apprentice")
+        rendered = Rendered([*rendered, policy])
+        # Labels that the pod template and the Job controller give.
+        gangs[name] = {**job_labels(template, "suti-apprentice"), "batch.kubernetes.io/job-name": name}
+
+    reached = {
+        (source, target)
+        for source, labels in gangs.items()
+        for target, others in gangs.items()
+        if _allows(rendered, "egress", labels, others, 40123) and _allows(rendered, "ingress", others, labels, 40123)
+    }
+
+    assert reached == {(name, name) for name in gangs}
+    assert not _allows(rendered, "ingress", next(iter(gangs.values())), _pods(rendered)["experts-job"], 29500)
 
 
 def test_policies_can_be_left_to_somebody_else() -> None:

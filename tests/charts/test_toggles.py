@@ -2,6 +2,8 @@
 
 import pytest
 
+from suti.infra.jobs.port import GangSize
+from suti_apprentice.settings import ApprenticeSettings
 from tests.charts.rendering import CASES, COMPONENTS, LAUNCHERS, Rendered, render
 
 
@@ -101,6 +103,38 @@ def test_accelerators_are_data() -> None:
     assert _environment(render("gpu"), "generation")["DEVICE"] == "cuda"
     assert _environment(render("gpu"), "experts")["DEVICE"] == "cuda"
     assert _environment(render("minimal"), "generation")["DEVICE"] == "cpu"
+
+
+def test_a_gang_is_told_to_the_launcher_of_the_apprentice_alone() -> None:
+    told, others = _environment(render("gang"), "apprentice"), _environment(render("gang"), "experts")
+
+    assert (told["PODS"], told["PROCESSES"], told["SHARING"]) == ("4", "8", "fsdp2")
+    assert not {"PODS", "PROCESSES", "SHARING"} & (set(others) | set(_environment(render("minimal"), "apprentice")))
+
+
+@pytest.mark.parametrize(("pods", "processes"), [(2, 1), (1, 2)])
+def test_a_gang_is_several_pods_or_several_processes(pods: int, processes: int) -> None:
+    rendered = render("minimal", f"apprentice.gang.pods={pods}", f"apprentice.gang.processes={processes}")
+    told = _environment(rendered, "apprentice")
+
+    assert (told["PODS"], told["PROCESSES"], told["SHARING"]) == (str(pods), str(processes), "ddp")
+    assert rendered.job_templates()["apprentice"]["gangPolicy"]
+
+
+def test_the_launcher_takes_its_gang_from_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in _environment(render("gang"), "apprentice").items():
+        monkeypatch.setenv(f"SUTI_APPRENTICE_{name}", value or "secret")
+
+    settings = ApprenticeSettings()
+
+    plan = settings.training_plan()
+    assert plan.gang == GangSize(pods=4, processes=8)
+    assert plan.environment["SUTI_APPRENTICE_SHARING"] == "fsdp2"  # the job's own settings say so too
+
+
+def test_a_gang_brings_no_policy_where_policies_are_left_to_somebody_else() -> None:
+    assert "gangPolicy" not in render("gang", "networkPolicy.enabled=false").job_templates()["apprentice"]
+    assert "gangPolicy" not in render("minimal").job_templates()["apprentice"]
 
 
 def test_autoscalers_own_the_number_of_replicas() -> None:

@@ -23,12 +23,18 @@
   "tmpSize" $jobs.tmpSize
   "owner" (dict "name" (include "suti.name" .))
   "graceS" $jobs.graceSeconds "hangS" $jobs.hangSeconds "ttlS" $jobs.ttlSeconds }}
+{{- if and (include "suti.gang" .) $root.Values.networkPolicy.enabled }}{{ $_ := set $template "gangPolicy" true }}{{ end }}
 {{- with $device.resource }}{{ $_ := set $template "accelerator" (dict "resource" . "count" ($device.count | default 1)) }}{{ end }}
 {{- with $jobs.queueName }}{{ $_ := set $template "queue" . }}{{ end }}
 {{- with include "suti.priorityClass" (dict "root" $root "given" $jobs.priorityClassName "kind" "job") }}{{ $_ := set $template "priorityClassName" . }}{{ end }}
 {{- with $jobs.runtimeClassName }}{{ $_ := set $template "runtimeClassName" . }}{{ end }}
 {{- with $jobs.schedulerName }}{{ $_ := set $template "schedulerName" . }}{{ end }}
 {{- toPrettyJson $template }}
+{{- end }}
+
+{{- /* Whether several processes do one job together. */}}
+{{- define "suti.gang" -}}
+{{- with .values.gang }}{{ if gt (mul .pods .processes) 1 }}true{{ end }}{{ end }}
 {{- end }}
 
 {{- /* A launcher hands on what is plain; secrets come by reference. */}}

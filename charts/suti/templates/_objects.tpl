@@ -13,7 +13,10 @@ ports:
 - {apiGroups: [""], resources: [pods], verbs: [delete, get, list, watch]}
 - {apiGroups: [""], resources: [pods/log], verbs: [get]}
 - {apiGroups: [""], resources: [events], verbs: [list]}
+{{- if include "suti.gang" . }}
 - {apiGroups: [""], resources: [services], verbs: [create, patch]}
+- {apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [create, patch]}
+{{- end }}
 - {apiGroups: [apps], resources: [deployments], resourceNames: [{{ include "suti.name" . }}], verbs: [get]}
 {{- end }}
 

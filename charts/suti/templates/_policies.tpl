@@ -64,23 +64,16 @@ egress:
   {{- if eq .name "clustering" }}{{ with $n.clusteringEgress }}{{ toYaml . | nindent 2 }}{{ end }}{{ end }}
 {{- end }}
 
-{{- /* Jobs reach the store, and those of one training one another; nobody reaches them. */}}
+{{- /* Jobs reach the store, and nobody reaches them. A gang's pods get a policy of their own from their launcher. */}}
 {{- define "suti.jobPolicy" -}}
 {{- $job := printf "%s-job" .name -}}
 podSelector: {matchLabels: {{ include "suti.selectorJson" (dict "root" .root "name" $job) }}}
 policyTypes: [Ingress, Egress]
-{{- if eq .name "apprentice" }}
-ingress:
-  - from: [{podSelector: {matchLabels: {{ include "suti.selectorJson" (dict "root" .root "name" $job) }}}}]
-{{- end }}
 egress:
   {{- include "suti.dnsEgress" . | nindent 2 }}
   {{- include "suti.storeEgress" . | nindent 2 }}
   {{- include "suti.collectorEgress" . | nindent 2 }}
   {{- include "suti.hubEgress" . | nindent 2 }}
-  {{- if eq .name "apprentice" }}
-  - to: [{podSelector: {matchLabels: {{ include "suti.selectorJson" (dict "root" .root "name" $job) }}}}]
-  {{- end }}
 {{- end }}
 
 {{- /* A server of the release: `name` is reached on `port` by the components `from`, and reaches nobody. */}}
