@@ -1,4 +1,4 @@
-"""`make toy-models`: draw the training pictures, then train CLIP, a first base, and base and warm start together."""
+"""`make toy-models`: draw training pictures, then train CLIP, a first base, base and warm start together, superres."""
 
 import argparse
 import json
@@ -14,6 +14,12 @@ from suti.toyworld.training.clip import train_clip
 from suti.toyworld.training.drawings import draw_of_all_skills, draw_raw_clusters
 from suti.toyworld.training.joint import JointRecipe, train_together
 from suti.toyworld.training.pool import captioned_pool
+from suti.toyworld.training.superres import (
+    FACTOR,
+    SuperResolutionRecipe,
+    picture_pairs,
+    train_super_resolution,
+)
 
 MODELS = Path(__file__).parents[1] / "models"
 SIZE_PX = 32
@@ -22,7 +28,9 @@ SIZE_PX = 32
 def main() -> None:
     """Train what is asked for. The defaults add up to what the committed models had, in several pieces."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("models", nargs="*", default=["clip", "base", "warmstart"], help="which, in this order")
+    parser.add_argument(
+        "models", nargs="*", default=["clip", "base", "warmstart", "superres"], help="which, in this order"
+    )
     parser.add_argument("--folder", type=Path, default=MODELS)
     parser.add_argument("--cache", type=Path, default=Path(".cache/toyworld"), help="drawn pictures are kept here")
     parser.add_argument("--clusters", type=int, default=10000, help="raw clusters of eight pictures")
@@ -31,11 +39,30 @@ def main() -> None:
     parser.add_argument("--clip-steps", type=int, default=2500)
     parser.add_argument("--base-steps", type=int, default=1000)
     parser.add_argument("--warmstart-steps", type=int, default=12000)
+    parser.add_argument("--superres-steps", type=int, default=1200)
+    parser.add_argument("--superres-pictures", type=int, default=6000, help="drawn at both sizes")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    folder: Path = options.folder
+    if set(options.models) - {"superres"}:
+        _train_drawers(options, folder)
+    if "superres" in options.models:
+        low, high = (
+            draw_of_all_skills(options.superres_pictures, size_px=size, cache=options.cache, processes=options.threads)
+            for size in (SIZE_PX, SIZE_PX * FACTOR)
+        )
+        train_super_resolution(
+            picture_pairs(low, high),
+            folder / "superres",
+            base=folder / "base",
+            recipe=SuperResolutionRecipe(steps=options.superres_steps),
+            progress=_bar("superres"),
+        )
+
+
+def _train_drawers(options: argparse.Namespace, folder: Path) -> None:
     clusters = draw_raw_clusters(options.clusters, views_each=8, size_px=SIZE_PX, cache=options.cache)
     singles = draw_of_all_skills(options.pictures, size_px=SIZE_PX, cache=options.cache)
-    folder: Path = options.folder
     if "clip" in options.models:
         train_clip(captioned_pool(clusters, singles), folder / "clip", steps=options.clip_steps, progress=_bar("clip"))
         (folder / "clip" / "tags.json").write_text(json.dumps(words.tags(), indent=2) + "\n", encoding="utf-8")
