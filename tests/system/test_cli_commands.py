@@ -289,6 +289,7 @@ def test_a_run_is_watched_audited_traced_and_its_apprentice_promoted(
     trace = stack.done("trace", run)
     assert "suti_clustering: grouping shard" in trace
     assert "suti_experts-job" in trace
+    assert all(f"load {model}" in trace for model in ("clip", "base", "captioner", "warmstart"))
 
     unpromoted = stack.refused("generate", "a cat", "--like", pictures(tmp_path, 1)[0])
     assert "suti models" in unpromoted

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
+from opentelemetry import trace
 
 from suti.core import keys
 from suti.core.errors import BadConfiguration, InvalidArgument
@@ -33,6 +34,8 @@ CARD = "card.json"
 LOSSES = "losses.parquet"
 
 _RECENT_STEPS = 100
+
+_tracer = trace.get_tracer("suti.stages")
 
 
 class NoWarmStart(BadConfiguration):
@@ -204,7 +207,8 @@ def _begin(spec: RunSpec, models: ApprenticeModels, gang: Gang) -> SubjectModel:
         # A plain base gets new attention, whose first weights are random numbers as well.
         torch.manual_seed(derive_seed(spec.seed, Stage.APPRENTICE, "attention"))
         device = models.device if gang.size == 1 else gang.device
-        return load_subject_model(models.folders.folder(starting_model(spec)), device=device)
+        with _tracer.start_as_current_span(f"load {spec.apprentice.start}"):
+            return load_subject_model(models.folders.folder(starting_model(spec)), device=device)
 
 
 def _write_model(draft: Draft, model: SubjectModel) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, cast
 
+from opentelemetry import trace
+
 from suti.core.model_rules import OFFERED_ALONE, ModelRules
 from suti.ml.captions.endpoints import NO_ENDPOINTS, Endpoints, named_endpoint
 from suti.ml.captions.grammar import GrammarRewriter
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from suti.ml.captions.openai_endpoint import Endpoint
     from suti.ml.clip.encoder import ClipEncoder
     from suti.ml.diffusion.base import Base
+
+
+_tracer = trace.get_tracer("suti.stages")
 
 
 class ModelFolders:
@@ -114,7 +119,8 @@ class StageModels:
         """Loads under a lock: two threads that ask at once get the same model, read once."""
         with self._loading:
             if name not in self._loaded:
-                self._loaded[name] = load()
+                with _tracer.start_as_current_span(f"load {name}"):
+                    self._loaded[name] = load()
             return cast("T", self._loaded[name])
 
     def _load_base(self) -> "Base":
