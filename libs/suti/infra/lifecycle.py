@@ -84,6 +84,31 @@ async def serve(
     _log.info("stopped")
 
 
+async def unless_stopped[T](waiting: Coroutine[Any, Any, T]) -> T | None:
+    """What somebody waits for before serving; None if SIGTERM or SIGINT comes first. Raises what it raises."""
+    loop, work = asyncio.get_running_loop(), asyncio.ensure_future(waiting)
+    signals = (signal.SIGTERM, signal.SIGINT)
+    stopped = False
+
+    def on_signal(number: signal.Signals) -> None:
+        nonlocal stopped
+        stopped = True
+        _log.info("%s: nothing was begun yet", number.name)
+        work.cancel()
+
+    for number in signals:
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if not stopped:
+            raise
+        return None
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
 async def _ready(on_ready: Callable[[], Awaitable[None]]) -> None:
     await on_ready()
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from suti.core.errors import BadConfiguration, SutiError
+from suti.infra.bus.arrival import bus_once_there
 from suti.infra.bus.connection import Bus
 from suti.infra.bus.worker import Worker
-from suti.infra.lifecycle import serve
+from suti.infra.lifecycle import serve, unless_stopped
 from suti.infra.logs import setup_logs
+from suti.infra.rpc.not_yet import not_serving_yet
 from suti.infra.rpc.server import MODEL, RpcServer
 from suti.infra.settings import ServiceSettings
 from suti.infra.telemetry.setup import setup
@@ -33,7 +35,7 @@ class Service:
 def run_service[Settings: ServiceSettings](
     name: str, settings: Settings, wire: Callable[[Settings, Bus], Service]
 ) -> None:
-    """Logs, telemetry, bus, and then the service as `wire` makes it, until SIGTERM.
+    """Logs, telemetry, bus once it is there, and then the service as `wire` makes it, until SIGTERM.
 
     The process ends with 0 then, and with the exit code of the error (`suti.core.errors.ExitCode`) that ended it
     otherwise; its reason is the last thing that the log says.
@@ -51,8 +53,11 @@ async def _run[Settings: ServiceSettings](
     setup_logs(name, json=settings.log_json, level=settings.log_level)
     spans, metrics_port = settings.telemetry_folder, settings.prometheus_port
     with setup(name, otlp_endpoint=settings.otlp_endpoint, folder=spans, prometheus_port=metrics_port):
-        async with await settings.connect_bus(name) as bus:
-            await bus.ensure_streams()
+        async with not_serving_yet(settings.health_listen):
+            bus = await unless_stopped(_bus(name, settings))
+        if bus is None:
+            return
+        async with bus:
             service = wire(settings, bus)
 
             async def get_ready() -> None:
@@ -73,3 +78,10 @@ async def _run[Settings: ServiceSettings](
                 on_stop=service.close,
                 port_file=settings.port_file,
             )
+
+
+async def _bus(name: str, settings: ServiceSettings) -> Bus:
+    def connect(limit_s: float) -> Awaitable[Bus]:
+        return settings.connect_bus(name, timeout_s=limit_s)
+
+    return await bus_once_there(connect, patience_s=settings.nats_patience_s)

@@ -39,6 +39,9 @@ class ServiceSettings(BaseSettings):
     nats_token: SecretStr | None = None
     nats_ca: Path | None = Field(default=None, description="Authority of the servers' certificate; unset: public ones.")
     nats_inbox: str = Field(default="_INBOX", description="Where answers come in; a user's own keeps others from them.")
+    nats_patience_s: PositiveFloat = Field(
+        default=60.0, description="How long NATS and its work queue may take to be there when the service starts."
+    )
     nats_replicas: PositiveInt = Field(default=1, description="Servers that keep each ticket.")
     store_url: str = Field(default="file:///var/lib/suti/store", description="file:///folder or s3://bucket/prefix.")
     store_endpoint: str | None = Field(default=None, description="S3 endpoint; unset for AWS.")
@@ -109,7 +112,7 @@ class ServiceSettings(BaseSettings):
         """The store that these settings name. Raises BadStoreUrl."""
         return Store.open(self.store_url, **asdict(self.store_access()))
 
-    async def connect_bus(self, name: str) -> Bus:
+    async def connect_bus(self, name: str, *, timeout_s: float = 30.0) -> Bus:
         """The bus that these settings name. Raises BusUnavailable, BusRefused."""
         return await Bus.connect(
             self.nats_url,
@@ -120,6 +123,7 @@ class ServiceSettings(BaseSettings):
             replicas=self.nats_replicas,
             ca=self.nats_ca,
             inbox=self.nats_inbox,
+            timeout_s=timeout_s,
         )
 
     def make_server(self) -> RpcServer:

@@ -2,6 +2,7 @@
 
 from tests.charts.rendering import COMPONENTS
 from tests.cluster.release.installed import NAME, Release
+from tests.cluster.release.kube import Object
 
 
 def test_everything_is_ready_in_a_namespace_of_the_restricted_level(release: Release) -> None:
@@ -14,6 +15,18 @@ def test_everything_is_ready_in_a_namespace_of_the_restricted_level(release: Rel
             assert ready == "True", pod["metadata"]["name"]
     labels = release.kube.get("namespace", release.kube.namespace)[0]["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_no_service_restarted_for_want_of_a_bus_that_was_not_there_yet(release: Release) -> None:
+    """A fresh release makes NATS, its queue and the services all at once."""
+    pods = [pod for name in COMPONENTS for pod in release.kube.pods(name)]
+    restarts = {pod["metadata"]["name"]: _restarts(pod) for pod in pods}
+
+    assert not any(restarts.values()), restarts
+
+
+def _restarts(pod: Object) -> int:
+    return sum(one["restartCount"] for one in pod["status"]["containerStatuses"])
 
 
 def test_the_bootstrap_job_has_done_its_work(release: Release) -> None:

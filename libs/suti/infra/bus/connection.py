@@ -109,10 +109,20 @@ class Bus:
         trust = _trust(ca) if ca is not None else None
         refused: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
 
+        said = ""
+
         async def on_error(error: Exception) -> None:
+            nonlocal said
             if _is_refusal(error) and not refused.done():
                 refused.set_result(error)
-            _log.warning("NATS at %s: %s", url, error or type(error).__name__)
+            text = str(error) or type(error).__name__
+            _log.log(logging.DEBUG if text == said else logging.WARNING, "NATS at %s: %s", url, text)
+            said = text  # a server that is away is away several times a second
+
+        async def on_reconnected() -> None:
+            nonlocal said
+            said = ""
+            _log.info("NATS at %s is there again", url)
 
         connecting = asyncio.ensure_future(
             nats.connect(
@@ -124,6 +134,7 @@ class Bus:
                 tls=trust,
                 inbox_prefix=inbox,
                 error_cb=on_error,
+                reconnected_cb=on_reconnected,
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=cast("int", 0.25),  # seconds; the annotation is narrower than the code
                 connect_timeout=5,

@@ -81,13 +81,13 @@ class RpcServer:
 
     async def start(self) -> None:
         """Takes calls from now on, and says SERVING for the process. Raises CannotListen, PlaintextRefused."""
-        self.port = _bind(self._server, self.address, self._security.credentials(self.address))
+        self.port = bind(self._server, self.address, self._security.credentials(self.address))
         self.address = _with_port(self.address, self.port)
         if self._reflection:
             reflection.enable_server_reflection((*self._names, reflection.SERVICE_NAME), self._server)
         await self._server.start()
         if self._health_server is not None and self.health_address is not None:
-            self.health_address = _with_port(self.health_address, _bind(self._health_server, self.health_address, None))
+            self.health_address = _with_port(self.health_address, bind(self._health_server, self.health_address, None))
             await self._health_server.start()
         await self.set_serving(PROCESS, serving=True)
 
@@ -112,7 +112,8 @@ class RpcServer:
         await self._server.wait_for_termination()
 
 
-def _bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None) -> int:
+def bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None) -> int:
+    """The server listens there once it starts; which port that is. Raises CannotListen."""
     try:
         if credentials is None:
             port = server.add_insecure_port(address)
