@@ -77,13 +77,13 @@ def load_base(folder: Path, *, device: str = "cpu", dtype: torch.dtype = torch.f
     """
     index = read_json(require_folder(folder) / _INDEX)
     unet = cast("UNet2DConditionModel", load_part(folder / "unet", UNet2DConditionModel))
-    scheduler_config = read_json(folder / "scheduler" / "scheduler_config.json")
+    scheduler_config = fixed_variance(read_json(folder / "scheduler" / "scheduler_config.json"))
     vae = cast("AutoencoderKL", load_part(folder / "vae", AutoencoderKL)) if (folder / "vae").is_dir() else None
     size_px = _size_px(folder, unet, vae)
-    if scheduler_config.get("variance_type") in _LEARNED_VARIANCE:
-        scheduler_config["variance_type"] = "fixed_small"
-    _without_variance(folder, unet)
-    text = _load_text(folder, size_px=size_px, zero_empty=bool(index.get("force_zeros_for_empty_prompt", False)))
+    if (folder / "image_noising_scheduler").is_dir() or (folder / "low_res_scheduler").is_dir():
+        raise ModelInvalid(f"{folder} enlarges pictures (super-resolution) and draws none: use a text-to-image model")
+    drop_variance(folder, unet, drawn=int(cast("Any", unet.config).in_channels))
+    text = load_text(folder, size_px=size_px, zero_empty=bool(index.get("force_zeros_for_empty_prompt", False)))
     for module in (unet, text, vae):
         if module is not None:
             _move(module, device=device, dtype=dtype).eval().requires_grad_(False)
@@ -114,7 +114,8 @@ def save_base(base: Base, folder: Path, *, dtype: torch.dtype = torch.float16) -
     _write_json(folder / _INDEX, base.index or _new_index(base))
 
 
-def _load_text(folder: Path, *, size_px: int, zero_empty: bool) -> TextEncoder:
+def load_text(folder: Path, *, size_px: int, zero_empty: bool = False) -> TextEncoder:
+    """The text encoders of a diffusers folder. Raises ModelInvalid, ModelUnsafe."""
     import transformers  # noqa: PLC0415 - its classes are looked up by the name in config.json
 
     models: list[nn.Module] = []
@@ -140,24 +141,35 @@ def _size_px(folder: Path, unet: UNet2DConditionModel, vae: AutoencoderKL | None
     return size * 2 ** (len(cast("Any", vae.config).block_out_channels) - 1)
 
 
-def _without_variance(folder: Path, unet: UNet2DConditionModel) -> None:
+def fixed_variance(scheduler_config: dict[str, Any]) -> dict[str, Any]:
+    """The scheduler's configuration, a learned variance replaced by the schedule's own."""
+    learned = scheduler_config.get("variance_type") in _LEARNED_VARIANCE
+    return scheduler_config | ({"variance_type": "fixed_small"} if learned else {})
+
+
+def drop_variance(folder: Path, unet: UNet2DConditionModel, *, drawn: int) -> None:
+    """The UNet answers with the `drawn` channels of its prediction alone, without those of its variance.
+
+    Raises:
+        ModelInvalid: it answers something else than the prediction, or that and its variance.
+    """
     config = cast("Any", unet.config)
-    channels, answers = int(config.in_channels), int(config.out_channels)
-    if answers == channels:
+    answers = int(config.out_channels)
+    if answers == drawn:
         return
-    if answers != 2 * channels:
+    if answers != 2 * drawn:
         raise ModelInvalid(
-            f"{folder / 'unet'} takes {channels} channels and answers {answers}: "
+            f"{folder / 'unet'} takes {config.in_channels} channels and answers {answers}: "
             "in-painting, upscaling and editing models are no bases, use a text-to-image model"
         )
     old = unet.conv_out
-    new = nn.Conv2d(old.in_channels, channels, kernel_size=old.kernel_size, padding=old.padding)  # pyright: ignore[reportArgumentType] - torch types tuples loosely
+    new = nn.Conv2d(old.in_channels, drawn, kernel_size=old.kernel_size, padding=old.padding)  # pyright: ignore[reportArgumentType] - torch types tuples loosely
     with torch.no_grad():
-        new.weight.copy_(old.weight[:channels])
+        new.weight.copy_(old.weight[:drawn])
         if new.bias is not None and old.bias is not None:
-            new.bias.copy_(old.bias[:channels])
+            new.bias.copy_(old.bias[:drawn])
     unet.conv_out = new
-    unet.register_to_config(out_channels=channels)
+    unet.register_to_config(out_channels=drawn)
 
 
 def _save_part(model: nn.Module, folder: Path, dtype: torch.dtype) -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from suti.ml.diffusion.base import Base
 
@@ -33,12 +33,16 @@ def to_model_space(base: Base, pictures_NCHW: Tensor, *, generator: torch.Genera
 @torch.no_grad()
 def to_pictures(base: Base, drawn_NCHW: Tensor) -> Tensor:
     """Pictures from what the UNet drew. Shapes: (N, c, h, w) -> (N, 3, H, W) in [-1, 1], float32."""
-    if base.vae is None:
-        return drawn_NCHW.float().clamp(-1, 1)
-    vae = cast("Any", base.vae)
-    shift = float(getattr(vae.config, "shift_factor", None) or 0.0)
-    latents_NCHW = (drawn_NCHW / float(vae.config.scaling_factor) + shift).to(vae.dtype)
-    decoded = [vae.decode(latent_1CHW, return_dict=False)[0] for latent_1CHW in latents_NCHW.split(1)]
+    return drawn_NCHW.float().clamp(-1, 1) if base.vae is None else decode(base.vae, drawn_NCHW)
+
+
+@torch.no_grad()
+def decode(vae: nn.Module, drawn_NCHW: Tensor) -> Tensor:
+    """Pictures from latents, one at a time. Shapes: (N, c, h, w) -> (N, 3, H, W) in [-1, 1], float32."""
+    decoder = cast("Any", vae)
+    shift = float(getattr(decoder.config, "shift_factor", None) or 0.0)
+    latents_NCHW = (drawn_NCHW / float(decoder.config.scaling_factor) + shift).to(decoder.dtype)
+    decoded = [decoder.decode(latent_1CHW, return_dict=False)[0] for latent_1CHW in latents_NCHW.split(1)]
     return torch.cat(decoded).float().clamp(-1, 1)
 
 

@@ -77,8 +77,9 @@ class PicturePairs:
             high.append(_in_range(self.high_PCHW[row][window]))
             low.append(given_CHW[window])
             said = self.captions[row]
-            chosen, kept = torch.rand(2, generator=generator).tolist()
-            texts.append(said[int(chosen * len(said))] if kept < recipe.keep_text else "")
+            chosen, kept = torch.rand(2, generator=generator)
+            text: str = said[int(chosen * len(said))]
+            texts.append(text if kept < recipe.keep_text else "")
         return torch.stack(high), torch.stack(low), texts
 
 
@@ -181,8 +182,8 @@ def save(unet: Any, text: TextEncoder, folder: Path) -> None:
     model: Any = text.models[0]
     copy.deepcopy(model).half().save_pretrained(folder / "text_encoder", safe_serialization=True)
     text.tokenizers[0].save_pretrained(folder / "tokenizer")
-    DDPMScheduler.from_config(SCHEDULER).save_pretrained(folder / "scheduler")
-    DDPMScheduler.from_config(NOISING).save_pretrained(folder / "image_noising_scheduler")
+    DDPMScheduler(**SCHEDULER).save_pretrained(folder / "scheduler")
+    DDPMScheduler(**NOISING).save_pretrained(folder / "image_noising_scheduler")
     index = {
         "_class_name": "SutiToySuperResolution",
         "image_noising_scheduler": ["diffusers", "DDPMScheduler"],
