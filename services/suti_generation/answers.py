@@ -13,6 +13,7 @@ from suti.core import keys
 from suti.core.limits import INLINE_BYTES
 from suti.infra.requests import RequestLedger, body_sha256
 from suti.infra.store import Store
+from suti.stages.generation.entries import ModelEntry
 from suti.stages.generation.painter import png_of
 from suti.stages.generation.studio import Drawn
 from suti.stages.sent_pictures import StoreKeyRefused
@@ -50,11 +51,13 @@ class Answers:
         answer = pb.GenerateResponse(
             pictures=pictures,
             seed=seed,
-            model=types.ModelRef(name=drawn.model.name, sha256=drawn.model.sha256),
+            model=_reference(drawn.model) if drawn.model else None,
+            enlarged_with=[_reference(model) for model in drawn.enlarged_with],
             timings=pb.GenerateTimings(
                 queued_ms=painted.queued_s * 1e3,
                 encode_ms=painted.encode_s * 1e3,
                 draw_ms=painted.draw_s * 1e3,
+                enlarge_ms=painted.enlarge_s * 1e3,
                 total_ms=total_s * 1e3,
             ),
             provenance_id=request.request_id,
@@ -91,14 +94,20 @@ def _picture(picture: Image.Image, seed: int, *, png: bytes, key: str) -> types.
     )
 
 
+def _reference(model: ModelEntry) -> types.ModelRef:
+    return types.ModelRef(name=model.name, sha256=model.sha256)
+
+
 def _record(request: pb.GenerateRequest, answer: pb.GenerateResponse, drawn: Drawn) -> bytes:
     """Where the pictures come from, for who asks by provenance id."""
     record = {
         "request_id": request.request_id,
         "prompt": request.prompt,
-        "model": drawn.model.name,
-        "model_sha256": drawn.model.sha256,
-        "run_id": drawn.model.run_id,
+        "model": drawn.model.name if drawn.model else "",
+        "model_sha256": drawn.model.sha256 if drawn.model else "",
+        "run_id": drawn.model.run_id if drawn.model else "",
+        "given_sha256": list(drawn.given_sha256),
+        "enlarged_with": [{"model": model.name, "model_sha256": model.sha256} for model in drawn.enlarged_with],
         "subject_id": request.subject_id,
         "subject_digest": drawn.subject_digest,
         "seed": answer.seed,

@@ -15,7 +15,6 @@ from suti.stages.generation.entries import ModelEntry, ModelKind
 from suti.stages.generation.order import DrawOrder
 from suti.stages.generation.painter import Queued, StepDone, Told
 from suti.stages.generation.subjects import Demonstration, Subject, check_count
-from suti.stages.model_catalogue import UnknownModel
 from suti.stages.sent_pictures import read_sent
 
 _SAMPLERS: Mapping[int, SamplerName | None] = {
@@ -39,17 +38,14 @@ def order_from_proto(request: pb.GenerateRequest) -> DrawOrder:
 
     Raises:
         InvalidArgument: the sampler is none that this version knows.
-        UnknownModel: there is no model to enlarge with.
     """
     if request.sampler not in _SAMPLERS:
         raise InvalidArgument("sampler", f"{request.sampler} is none that this version knows: leave it to the model")
-    if request.enlarge_with:
-        raise UnknownModel("enlarge_with", f"{request.enlarge_with[:64]!r} enlarges nothing: leave the field out")
     return DrawOrder(
         prompt=request.prompt,
         avoid=request.negative_prompt,
         model=request.model,
-        count=request.count or 1,
+        count=request.count or len(request.pictures) or 1,
         seed=request.seed if request.HasField("seed") else derive_seed(0, "request", request.request_id),
         steps=request.steps,
         guidance=request.guidance if request.HasField("guidance") else None,
@@ -58,6 +54,9 @@ def order_from_proto(request: pb.GenerateRequest) -> DrawOrder:
         width_px=request.width_px,
         height_px=request.height_px,
         preview_steps=request.preview_steps,
+        enlarge_with=tuple(request.enlarge_with),
+        noise_level=request.noise_level if request.HasField("noise_level") else None,
+        given=len(request.pictures),
     )
 
 
@@ -68,17 +67,25 @@ def sources_from_proto(demonstrations: Sequence[types.Demonstration], store: Sto
         DemonstrationCount, InvalidArgument, StoreKeyRefused, ObjectMissing: each names the field that is wrong.
     """
     check_count(len(demonstrations))  # before anything is read
-    sources: list[tuple[bytes, str]] = []
-    for index, one in enumerate(demonstrations):
-        field = f"demonstrations[{index}].picture"
-        match one.picture.WhichOneof("source"):
-            case "content":
-                sources.append((one.picture.content, one.caption))
-            case "store_key":
-                sources.append((read_sent(one.picture.store_key, store, field=field), one.caption))
-            case _:
-                raise InvalidArgument(field, "it is missing: send its bytes or its key")
-    return sources
+    return [
+        (picture_bytes(one.picture, store, field=f"demonstrations[{index}].picture"), one.caption)
+        for index, one in enumerate(demonstrations)
+    ]
+
+
+def picture_bytes(picture: types.Picture, store: Store, *, field: str) -> bytes:
+    """A picture's file, as it was sent or as it lies in the store. Blocking: for threads.
+
+    Raises:
+        InvalidArgument, StoreKeyRefused, SentPictureRefused, ObjectMissing: each names the field that is wrong.
+    """
+    match picture.WhichOneof("source"):
+        case "content":
+            return picture.content
+        case "store_key":
+            return read_sent(picture.store_key, store, field=field)
+        case _:
+            raise InvalidArgument(field, "it is missing: send its bytes or its key")
 
 
 def subject_to_proto(subject: Subject, pictures: Sequence[Demonstration] = ()) -> pb.Subject:
@@ -109,6 +116,7 @@ def model_to_proto(entry: ModelEntry) -> types.Model:
         width_px=entry.size_px,
         height_px=entry.size_px,
         description=entry.description,
+        factor=entry.factor,
     )
 
 

@@ -17,6 +17,7 @@ from suti.infra.rpc.paging import page_after
 from suti.infra.store import Store
 from suti.stages.generation.contexts import ContextShelf
 from suti.stages.generation.demonstrations import decode_demonstrations
+from suti.stages.generation.enlarging import GivenPicture, decode_given
 from suti.stages.generation.painter import Told
 from suti.stages.generation.shelf import ModelShelf
 from suti.stages.generation.studio import Studio
@@ -49,6 +50,7 @@ class Artist:
             order,
             subject_id=request.subject_id,
             demonstrations=await self.decode(request.inline.demonstrations) if request.HasField("inline") else (),
+            given=await asyncio.to_thread(self._given, request) if request.pictures else (),
             deadline_s=deadline_s,
             tell=tell,
         )
@@ -59,6 +61,14 @@ class Artist:
         """Demonstrations as they came, made usable. Raises as `decode_demonstrations`."""
         sources = await asyncio.to_thread(convert.sources_from_proto, demonstrations, self._store)
         return await asyncio.to_thread(decode_demonstrations, sources)
+
+    def _given(self, request: pb.GenerateRequest) -> tuple[GivenPicture, ...]:
+        return decode_given(
+            [
+                convert.picture_bytes(picture, self._store, field=f"pictures[{index}]")
+                for index, picture in enumerate(request.pictures)
+            ]
+        )
 
 
 class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):

@@ -27,12 +27,15 @@ def add_generated(graph: ProvenanceGraph, store: Store, provenance_id: str) -> s
     The run is empty for models that no run made. Raises ObjectMissing where nothing is known of the id.
     """
     record = cast("dict[str, Any]", json.loads(store.get(keys.drawn(provenance_id, "record.json"))))
-    origins = [node_id(Kind.CHECKPOINT, str(record["model_sha256"]))]
+    origins: list[str] = []
     facts = {name: str(record[name]) for name in ("prompt", "model", "seed", "created_at") if record.get(name)}
-    graph.add(Node(origins[0], Kind.CHECKPOINT, facts={"model": str(record["model"])}))
+    for used in (record, *record.get("enlarged_with", [])):
+        if used["model_sha256"]:  # pictures that were given were drawn by none
+            origins.append(node_id(Kind.CHECKPOINT, str(used["model_sha256"])))
+            graph.add(Node(origins[-1], Kind.CHECKPOINT, facts={"model": str(used["model"])}))
     if subject := str(record.get("subject_id") or ""):
         origins.append(node_id(Kind.SUBJECT, subject))
-        graph.add(Node(origins[1], Kind.SUBJECT, facts={"digest": str(record.get("subject_digest", ""))}))
+        graph.add(Node(origins[-1], Kind.SUBJECT, facts={"digest": str(record.get("subject_digest", ""))}))
     run_id = str(record.get("run_id") or "")
     graph.add(Node(node_id(Kind.PICTURE, provenance_id), Kind.PICTURE, run_id, facts), origins=origins)
     return run_id

@@ -63,10 +63,10 @@ def read_sent(store_key: str, store: Store, *, field: str) -> bytes:
     return store.get(store_key)
 
 
-def decode_sent(content: bytes, *, field: str) -> DecodedPicture:
-    """The picture as Suti stores it. Raises SentPictureRefused; `field` names it."""
+def decode_sent(content: bytes, *, field: str, store_side_px: int = _LIMITS.store_side_px) -> DecodedPicture:
+    """The picture as Suti stores it, its longer side at most so long. Raises SentPictureRefused; `field` names it."""
     try:
-        return decode(content, _LIMITS)
+        return decode(content, _LIMITS.model_copy(update={"store_side_px": store_side_px}))
     except PictureRefused as refused:
         detail = f"{refused.detail}: " if refused.detail else ""
         raise _refusal(refused.reason)(

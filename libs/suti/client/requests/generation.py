@@ -7,7 +7,7 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from suti.api.generation.v1 import generation_pb2 as pb
-from suti.api.types.v1.types_pb2 import Demonstration, Model, ModelKind
+from suti.api.types.v1.types_pb2 import Demonstration, Model, ModelKind, Picture
 from suti.client.calls import Long, Pages, Stream, Unary
 from suti.client.endpoints import Service
 from suti.client.inputs import SamplerName, checked_seed, sampler
@@ -57,18 +57,26 @@ def generate_request(
     subject_guidance: float | None = None,
     sampler_name: SamplerName = "",
     size_px: tuple[int, int] = (0, 0),
-    enlarge_with: str = "",
+    enlarge_with: Sequence[str] = (),
+    noise_level: int | None = None,
+    pictures: Sequence[Picture] = (),
     preview_steps: int = 0,
     created_by: str = "",
     request_id: str = "",
 ) -> pb.GenerateRequest:
-    """An order for pictures. Zeros, empty texts and None leave it to the model; `size_px` is (width, height)."""
+    """An order for pictures. Zeros, empty texts and None leave it to the model; `size_px` is (width, height).
+
+    With `pictures` none is drawn: those given are enlarged, and the prompt may be empty. `enlarge_with` names
+    super-resolution models, used one after the other.
+    """
+    if isinstance(enlarge_with, str):  # one name is a sequence of letters
+        enlarge_with = [enlarge_with] if enlarge_with else []
     request = pb.GenerateRequest(
         request_id=request_id or new_request_id(),
         prompt=prompt,
         negative_prompt=negative_prompt,
         model=model,
-        count=count,
+        count=0 if pictures else count,
         seed=None if seed is None else checked_seed(seed),
         steps=steps,
         guidance=guidance,
@@ -77,6 +85,8 @@ def generate_request(
         width_px=size_px[0],
         height_px=size_px[1],
         enlarge_with=enlarge_with,
+        noise_level=noise_level,
+        pictures=pictures,
         preview_steps=preview_steps,
         created_by=created_by,
     )

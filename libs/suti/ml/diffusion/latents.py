@@ -54,6 +54,11 @@ def picture_to_tensor(picture: Image.Image, size_px: int) -> Tensor:
         left, top = (rgb.width - edge) // 2, (rgb.height - edge) // 2
         square = rgb.crop((left, top, left + edge, top + edge))  # not resize(box=...): that one sees beyond the box
         rgb = square.resize((size_px, size_px), Image.Resampling.BICUBIC)
+    return as_tensor(rgb)
+
+
+def as_tensor(rgb: Image.Image) -> Tensor:
+    """An RGB picture as it is. Shapes: PIL -> (3, H, W), float32 in [-1, 1]."""
     pixels_HWC = torch.from_numpy(np.asarray(rgb).copy())
     return pixels_HWC.permute(2, 0, 1).float() / 127.5 - 1.0
 

@@ -1,7 +1,7 @@
 """What a model's folder says of itself: what it is for, how large its pictures are, how it likes to draw. No torch."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from suti.ml.diffusion.recipe import SamplingRecipe
 from suti.ml.model_files import ModelInvalid
+from suti.ml.super_resolution.recipe import EnlargingRecipe, SuperResolutionForm, super_resolution_form
 from suti.stages.model_catalogue import ModelCatalogue, UnknownModel
 
 SAMPLING_FILE = "sampling.json"  # how a model likes to draw, beside its weights
@@ -45,6 +46,13 @@ class ModelEntry:
     run_id: str = ""
     promoted: bool = False
     sampling: SamplingRecipe = FALLBACK_SAMPLING
+    form: SuperResolutionForm | None = None  # of a super-resolution model, with how it enlarges
+    enlarging: EnlargingRecipe | None = None
+
+    @property
+    def factor(self) -> int:
+        """How many times as wide and high it makes pictures; 0 for models that do not enlarge."""
+        return self.form.factor if self.form else 0
 
     @property
     def sees_subjects(self) -> bool:
@@ -87,24 +95,38 @@ def entry_of_folder(name: str, sha256: str, folder: Path) -> ModelEntry:
             raise ModelInvalid(f"{folder / relative}: {error}; copy the model anew") from error
 
     card = read("suti.json") or {}
+    description = str(card.get("description") or card.get("source") or "")
+    if (folder / _INDEX).is_file() and (form := super_resolution_form(read)) is not None:
+        return ModelEntry(
+            name=name,
+            kind=ModelKind.SUPER_RESOLUTION,
+            sha256=sha256,
+            size_px=form.size_px,
+            description=description,
+            form=form,
+            enlarging=_recipe(folder, form.recipe, read(SAMPLING_FILE)),
+        )
     if (folder / _INDEX).is_file():
         kind = ModelKind.WARMSTART if (folder / _SUBJECT).is_file() else ModelKind.BASE
     elif (folder / "open_clip_config.json").is_file():
         kind = ModelKind.CLIP
     else:
         raise UnknownModel("model", f"{name!r} is no model's folder: it has no {_INDEX}")
-    try:
-        sampling = SamplingRecipe.model_validate(FALLBACK_SAMPLING.model_dump() | (read(SAMPLING_FILE) or {}))
-    except ValidationError as error:
-        raise ModelInvalid(f"{folder / SAMPLING_FILE}: {error}; correct the file") from error
     return ModelEntry(
         name=name,
         kind=kind,
         sha256=sha256,
         size_px=size_px_of(read) if kind in DRAWING else 0,
-        description=str(card.get("description") or card.get("source") or ""),
-        sampling=sampling,
+        description=description,
+        sampling=_recipe(folder, FALLBACK_SAMPLING, read(SAMPLING_FILE)),
     )
+
+
+def _recipe[Recipe: SamplingRecipe](folder: Path, fallback: Recipe, told: Mapping[str, Any] | None) -> Recipe:
+    try:
+        return type(fallback).model_validate(fallback.model_dump() | dict(told or {}))
+    except ValidationError as error:
+        raise ModelInvalid(f"{folder / SAMPLING_FILE}: {error}; correct the file") from error
 
 
 def size_px_of(read: Callable[[str], dict[str, Any] | None]) -> int:

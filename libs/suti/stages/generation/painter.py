@@ -10,19 +10,22 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from suti.core.errors import PermanentError, RetryableError
 from suti.infra.telemetry.metrics import count_drawn, count_waiting
-from suti.ml.diffusion.latents import picture_to_tensor, tensor_to_picture, to_model_space, to_pictures
+from suti.ml.diffusion.latents import as_tensor, picture_to_tensor, tensor_to_picture, to_model_space, to_pictures
 from suti.ml.diffusion.recipe import SamplingRecipe
 from suti.ml.subject.attention import SubjectContext
 from suti.ml.subject.drawing import Step, draw_subject_pictures, encode_subject
 from suti.ml.subject.files import SubjectModel
+from suti.ml.super_resolution.cascade import CascadeStage, enlarge_in_stages
 from suti.stages.generation.contexts import ContextKey, ContextShelf
+from suti.stages.generation.enlarging import Enlargement, GivenPicture, steps_of
 from suti.stages.generation.entries import ModelEntry
 from suti.stages.generation.shelf import ModelShelf
 from suti.stages.generation.subjects import Demonstration
@@ -53,21 +56,33 @@ class DrawnSubject:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PaintOrder:
-    """Pictures of one prompt, everything decided."""
+class Drawing:
+    """Who draws, how, and whom."""
 
     model: ModelEntry
     recipe: SamplingRecipe
+    subject: DrawnSubject | None = None
+    preview_steps: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaintOrder:
+    """Pictures of one prompt, everything decided: drawn or given, and perhaps enlarged."""
+
+    pictures: Drawing | tuple[GivenPicture, ...]
     prompt: str
     avoid: str = ""
     seeds: tuple[int, ...]
-    subject: DrawnSubject | None = None
-    preview_steps: int = 0
+    enlargements: tuple[Enlargement, ...] = ()
 
     @property
     def form(self) -> object:
         """Orders of equal form can be drawn in one batch."""
-        return (self.model.sha256, self.recipe, self.subject.count if self.subject else None)
+        enlarged = tuple((one.model.sha256, one.recipe) for one in self.enlargements)
+        if isinstance(self.pictures, tuple):
+            return (self.pictures[0].picture.size, enlarged)
+        subject = self.pictures.subject
+        return (self.pictures.model.sha256, self.pictures.recipe, subject.count if subject else None, enlarged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +119,7 @@ class Painted:
     queued_s: float
     encode_s: float
     draw_s: float
+    enlarge_s: float = 0.0
 
 
 @dataclass(eq=False)
@@ -241,48 +257,63 @@ class Painter:
     def _draw(self, batch: Sequence[_Job], loop: asyncio.AbstractEventLoop) -> list[Painted]:
         """Runs in the painter's thread."""
         began = time.monotonic()
-        orders = [job.order for job in batch]
-        model = self._models.load(orders[0].model)
-        counts = [len(order.seeds) for order in orders]
-        subject = self._subject(model, orders, counts)
-        encoded = time.monotonic()
-
-        def on_step(step: Step) -> None:
-            if all(job.given_up() for job in batch):
-                raise _NobodyWaits
-            _tell(batch, counts, step, model, loop)
-
+        work = _Batch(batch, loop)
         try:
-            drawn_NCHW = draw_subject_pictures(
-                model,
-                prompts=[order.prompt for order, count in zip(orders, counts, strict=True) for _ in range(count)],
-                seeds=[seed for order in orders for seed in order.seeds],
-                subject=subject,
-                recipe=orders[0].recipe,
-                avoid=[order.avoid for order, count in zip(orders, counts, strict=True) for _ in range(count)],
-                on_step=on_step,
-            )
+            small_NCHW, encoded = self._small_pictures(work)
+            drawn = time.monotonic()
+            pictures_NCHW = self._enlarged(work, small_NCHW)
         except _NobodyWaits:
             raise DeadlinePassed("nobody waits for these pictures any more: ask again with more time") from None
-        pictures_NCHW = to_pictures(model.base, drawn_NCHW)
-        if not bool(torch.isfinite(pictures_NCHW).all()):
-            raise DrawingDiverged("a picture is not made of numbers: lower the guidance, or use another model")
         pictures = iter([tensor_to_picture(picture_CHW) for picture_CHW in pictures_NCHW])
         ended = time.monotonic()
+        enlarges = bool(work.orders[0].enlargements)
         return [
             Painted(
                 pictures=tuple(next(pictures) for _ in range(count)),
                 queued_s=began - job.came,
                 encode_s=encoded - began,
-                draw_s=ended - encoded,
+                draw_s=(drawn if enlarges else ended) - encoded,
+                enlarge_s=ended - drawn if enlarges else 0.0,
             )
-            for job, count in zip(batch, counts, strict=True)
+            for job, count in zip(batch, work.counts, strict=True)
         ]
 
+    def _small_pictures(self, work: "_Batch") -> tuple[Tensor, float]:
+        """Pictures as they are drawn, or given, and when drawing began. Shape: (N, 3, H, W) in [-1, 1]."""
+        drawings = [order.pictures for order in work.orders if isinstance(order.pictures, Drawing)]
+        if not drawings:
+            given = [one for order in work.orders for one in cast("tuple[GivenPicture, ...]", order.pictures)]
+            return torch.stack([as_tensor(one.picture) for one in given]), time.monotonic()
+        model = self._models.load(drawings[0].model)
+        subject = self._subject(model, drawings, work.counts)
+        encoded = time.monotonic()
+        drawn_NCHW = draw_subject_pictures(
+            model,
+            prompts=work.prompts,
+            seeds=work.seeds,
+            subject=subject,
+            recipe=drawings[0].recipe,
+            avoid=work.avoid,
+            on_step=lambda step: work.drawn(step, model),
+        )
+        return _numbers(to_pictures(model.base, drawn_NCHW)), encoded
+
+    def _enlarged(self, work: "_Batch", small_NCHW: Tensor) -> Tensor:
+        """Pictures after the orders' chain. Shapes: (N, 3, H, W) in [-1, 1] -> (N, 3, F H, F W)."""
+        chain = work.orders[0].enlargements
+        if not chain:
+            return small_NCHW
+        stages = [CascadeStage(self._models.load_enlarger(one.model), one.recipe) for one in chain]
+        return _numbers(
+            enlarge_in_stages(
+                stages, small_NCHW, prompts=work.prompts, seeds=work.seeds, avoid=work.avoid, on_step=work.enlarged
+            )
+        )
+
     def _subject(
-        self, model: SubjectModel, orders: Sequence[PaintOrder], counts: Sequence[int]
+        self, model: SubjectModel, drawings: Sequence[Drawing], counts: Sequence[int]
     ) -> SubjectContext | None:
-        contexts = [self._context(model, order.model, order.subject) for order in orders if order.subject]
+        contexts = [self._context(model, one.model, one.subject) for one in drawings if one.subject]
         if not contexts:
             return None
         if len(set(counts)) == 1:  # each subject's pictures side by side share its keys
@@ -302,19 +333,52 @@ class Painter:
         return self._contexts.get(key, encode, subject_id=subject.subject_id)
 
 
-def _tell(
-    batch: Sequence[_Job], counts: Sequence[int], step: Step, model: SubjectModel, loop: asyncio.AbstractEventLoop
-) -> None:
-    """Every order learns of the step; the model's guess is decoded only for those who want to look, and never last."""
-    start = 0
-    for job, count in zip(batch, counts, strict=True):
-        every = job.order.preview_steps
-        loop.call_soon_threadsafe(job.tell, StepDone(step.done, step.total))
-        if every and step.done % every == 0 and step.done < step.total and not job.given_up():
-            guess_NCHW = to_pictures(model.base, step.estimate()[start : start + count])
-            pngs = tuple(png_of(tensor_to_picture(picture_CHW)) for picture_CHW in guess_NCHW)
-            loop.call_soon_threadsafe(job.tell, Preview(step.done, pngs))
-        start += count
+class _Batch:
+    """Jobs of one form side by side, and how far they are."""
+
+    def __init__(self, jobs: Sequence[_Job], loop: asyncio.AbstractEventLoop) -> None:
+        self.orders = [job.order for job in jobs]
+        self.counts = [len(order.seeds) for order in self.orders]
+        self.seeds = [seed for order in self.orders for seed in order.seeds]
+        self.prompts = [order.prompt for order in self.orders for _ in order.seeds]
+        self.avoid = [order.avoid for order in self.orders for _ in order.seeds]
+        self._jobs, self._loop = jobs, loop
+        self._done = 0
+        self._of_drawing = 0
+        self._of_enlarging = steps_of(self.orders[0].enlargements, len(self.seeds))
+
+    def drawn(self, step: Step, model: SubjectModel) -> None:
+        """Every order learns of the step; the model's guess is decoded for those who want to look, and never last."""
+        self._of_drawing = step.total
+        self._step()
+        start = 0
+        for job, count in zip(self._jobs, self.counts, strict=True):
+            pictures = job.order.pictures
+            every = pictures.preview_steps if isinstance(pictures, Drawing) else 0
+            if every and step.done % every == 0 and step.done < step.total and not job.given_up():
+                guess_NCHW = to_pictures(model.base, step.estimate()[start : start + count])
+                pngs = tuple(png_of(tensor_to_picture(picture_CHW)) for picture_CHW in guess_NCHW)
+                self._loop.call_soon_threadsafe(job.tell, Preview(step.done, pngs))
+            start += count
+
+    def enlarged(self) -> None:
+        """Every order learns of a step of enlarging."""
+        self._step()
+
+    def _step(self) -> None:
+        if all(job.given_up() for job in self._jobs):
+            raise _NobodyWaits
+        self._done += 1
+        for job in self._jobs:
+            told = StepDone(self._done, self._of_drawing + self._of_enlarging)
+            self._loop.call_soon_threadsafe(job.tell, told)
+
+
+def _numbers(pictures_NCHW: Tensor) -> Tensor:
+    """The pictures, if they are made of numbers. Raises DrawingDiverged."""
+    if not bool(torch.isfinite(pictures_NCHW).all()):
+        raise DrawingDiverged("a picture is not made of numbers: lower the guidance, or use another model")
+    return pictures_NCHW
 
 
 def png_of(picture: Image.Image) -> bytes:

@@ -2,6 +2,7 @@
 
 import json
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -15,6 +16,7 @@ from suti.infra.ledger import Commit, Ledger, Part, PartCorrupt
 from suti.infra.store import BadKey, ObjectMissing, Store
 from suti.ml.model_files import ModelInvalid
 from suti.ml.subject.files import SubjectModel, load_subject_model
+from suti.ml.super_resolution.files import SuperResolutionModel, load_super_resolution
 from suti.stages.apprentice import MODEL
 from suti.stages.generation.entries import DRAWING, ModelEntry, ModelKind, entries_below, entry_of_folder, size_px_of
 from suti.stages.generation.unpacking import unpack
@@ -45,6 +47,7 @@ class ModelShelf:
         self._device = device
         self._dtype = dtype
         self._loaded: OrderedDict[str, SubjectModel] = OrderedDict()
+        self._enlargers: OrderedDict[str, SuperResolutionModel] = OrderedDict()
         self._runs: dict[str, ModelEntry] = {}  # commits never change, so each is read once
         self._lock = Lock()
 
@@ -83,6 +86,30 @@ class ModelShelf:
             raise UnknownModel("model", f"{entry.name!r} is of kind {entry.kind}: name one that draws")
         return replace(entry, promoted=entry.name == promoted)
 
+    def find_enlarger(self, name: str) -> ModelEntry:
+        """The model that enlarges under that name.
+
+        Raises:
+            UnknownModel: there is none, or it does not enlarge.
+            ModelInvalid: its folder lacks a file.
+        """
+        if name.startswith(_RUN_MODELS):
+            raise UnknownModel("enlarge_with", f"{name[:64]!r} draws: name a super-resolution model")
+        entry = self._find(name, field="enlarge_with")
+        if entry.kind is not ModelKind.SUPER_RESOLUTION:
+            raise UnknownModel("enlarge_with", f"{name!r} is of kind {entry.kind}: name a super-resolution model")
+        return entry
+
+    def load_enlarger(self, entry: ModelEntry) -> SuperResolutionModel:
+        """The model, ready to enlarge. As many are kept as of those that draw. Raises ModelInvalid, ModelUnsafe."""
+        with self._lock:
+            return _kept(
+                self._enlargers,
+                entry.sha256,
+                lambda: load_super_resolution(self._place(entry.name), device=self._device, dtype=self._dtype),
+                keep=self._keep,
+            )
+
     def load(self, entry: ModelEntry) -> SubjectModel:
         """The model, ready to draw.
 
@@ -91,20 +118,18 @@ class ModelShelf:
             UnknownModel: its run was deleted.
         """
         with self._lock:
-            if entry.sha256 not in self._loaded:
-                model = load_subject_model(self._folder(entry), device=self._device, dtype=self._dtype)
-                model.base.unet.eval()
-                model.network.eval().requires_grad_(False)
-                self._loaded[entry.sha256] = model
-                while len(self._loaded) > self._keep:
-                    self._loaded.popitem(last=False)
-            self._loaded.move_to_end(entry.sha256)
-            return self._loaded[entry.sha256]
+            return _kept(self._loaded, entry.sha256, lambda: self._load(entry), keep=self._keep)
 
-    def _find(self, name: str) -> ModelEntry:
+    def _load(self, entry: ModelEntry) -> SubjectModel:
+        model = load_subject_model(self._folder(entry), device=self._device, dtype=self._dtype)
+        model.base.unet.eval()
+        model.network.eval().requires_grad_(False)
+        return model
+
+    def _find(self, name: str, *, field: str = "model") -> ModelEntry:
         if name.startswith(_RUN_MODELS):
             return self._of_run(name.removeprefix(_RUN_MODELS))
-        unknown = UnknownModel("model", f"no model {name[:64]!r}: see `suti models list`")
+        unknown = UnknownModel(field, f"no model {name[:64]!r}: see `suti models list`")
         if Path(name).is_absolute():  # no caller may have folders of this machine read that are not offered
             raise unknown
         try:
@@ -157,6 +182,16 @@ class ModelShelf:
             raise UnknownModel("model", f"run {entry.run_id} was deleted: see `suti run list`")
         unpack(Ledger(self._store, entry.run_id), commit, folder)
         return folder
+
+
+def _kept[Model](held: OrderedDict[str, Model], key: str, load: Callable[[], Model], *, keep: int) -> Model:
+    """The model of that key, loaded if it is not held; of the others those used least lately are let go."""
+    if key not in held:
+        held[key] = load()
+        while len(held) > keep:
+            held.popitem(last=False)
+    held.move_to_end(key)
+    return held[key]
 
 
 def _configurations(commit: Commit) -> dict[str, Part]:

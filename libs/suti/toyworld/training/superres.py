@@ -70,7 +70,8 @@ class PicturePairs:
         high: list[Tensor] = []
         low: list[Tensor] = []
         texts: list[str] = []
-        for row in torch.randint(0, len(self.captions), (recipe.batch,), generator=generator).tolist():
+        rows: list[int] = torch.randint(0, len(self.captions), (recipe.batch,), generator=generator).tolist()
+        for row in rows:
             given_CHW = enlarged(_in_range(self.low_PCHW[row : row + 1]))[0]
             down, across = _corner(given_CHW.shape[-1] - recipe.crop_px, generator)
             window = (..., slice(down, down + recipe.crop_px), slice(across, across + recipe.crop_px))
@@ -78,8 +79,7 @@ class PicturePairs:
             low.append(given_CHW[window])
             said = self.captions[row]
             chosen, kept = torch.rand(2, generator=generator)
-            text: str = said[int(chosen * len(said))]
-            texts.append(text if kept < recipe.keep_text else "")
+            texts.append(said[int(chosen * len(said))] if kept < recipe.keep_text else "")
         return torch.stack(high), torch.stack(low), texts
 
 

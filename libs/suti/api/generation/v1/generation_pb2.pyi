@@ -252,12 +252,14 @@ class GenerateRequest(_message.Message):
     ENLARGE_WITH_FIELD_NUMBER: _builtins.int
     PREVIEW_STEPS_FIELD_NUMBER: _builtins.int
     CREATED_BY_FIELD_NUMBER: _builtins.int
+    PICTURES_FIELD_NUMBER: _builtins.int
+    NOISE_LEVEL_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes the call safe to repeat. Required; UUID4. The same id with another body is refused for 24 hours."""
     subject_id: _builtins.str
     """A registered subject; 26-character ULID."""
     prompt: _builtins.str
-    """What the pictures are to show. Required; 1 to 1,000 characters."""
+    """What the pictures are to show. 1 to 1,000 characters; required unless `pictures` are given."""
     negative_prompt: _builtins.str
     """What they are not to show; at most 1,000 characters. Unset: nothing is avoided."""
     model: _builtins.str
@@ -278,15 +280,30 @@ class GenerateRequest(_message.Message):
     """Width in pixels. Unset: the model's own. Other values are refused unless the model can do them."""
     height_px: _builtins.int
     """Height in pixels. Unset: the model's own. Other values are refused unless the model can do them."""
-    enlarge_with: _builtins.str
-    """A super-resolution model of ListModels to enlarge the pictures with. Unset: they stay as drawn."""
     preview_steps: _builtins.int
     """In streams: a preview at every so many steps. Unset: no previews."""
     created_by: _builtins.str
     """Who asks, for the record, as the caller says it; at most 200 characters. Unset: `anonymous`."""
+    noise_level: _builtins.int
+    """Noise that small pictures are given before they are enlarged, 0 to 999; the more, the more is drawn anew.
+    Unset: each super-resolution model's own.
+    """
     @_builtins.property
     def inline(self) -> Global___Demonstrations:
         """Demonstrations for this request alone."""
+
+    @_builtins.property
+    def enlarge_with(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Super-resolution models of ListModels to enlarge the pictures with, one after the other, at most 3; a name may
+        come again. Each enlarges as it was made to, by the prompt. Unset: the pictures stay as drawn.
+        """
+
+    @_builtins.property
+    def pictures(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Picture]:
+        """Pictures to enlarge instead of drawing any, 1 to 16, all of one size; all together at most 15 MiB. With them go
+        `enlarge_with` and, if wanted, prompts, seed and noise_level; what concerns drawing alone is refused. Unset:
+        pictures are drawn.
+        """
 
     def __init__(
         self,
@@ -305,16 +322,20 @@ class GenerateRequest(_message.Message):
         sampler: _types_pb2.Sampler.ValueType = ...,
         width_px: _builtins.int = ...,
         height_px: _builtins.int = ...,
-        enlarge_with: _builtins.str = ...,
+        enlarge_with: _abc.Iterable[_builtins.str] | None = ...,
         preview_steps: _builtins.int = ...,
         created_by: _builtins.str = ...,
+        pictures: _abc.Iterable[_types_pb2.Picture] | None = ...,
+        noise_level: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_guidance", b"_guidance", "_seed", b"_seed", "_subject_guidance", b"_subject_guidance", "guidance", b"guidance", "inline", b"inline", "seed", b"seed", "subject", b"subject", "subject_guidance", b"subject_guidance", "subject_id", b"subject_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_guidance", b"_guidance", "_noise_level", b"_noise_level", "_seed", b"_seed", "_subject_guidance", b"_subject_guidance", "guidance", b"guidance", "inline", b"inline", "noise_level", b"noise_level", "seed", b"seed", "subject", b"subject", "subject_guidance", b"subject_guidance", "subject_id", b"subject_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_guidance", b"_guidance", "_seed", b"_seed", "_subject_guidance", b"_subject_guidance", "count", b"count", "created_by", b"created_by", "enlarge_with", b"enlarge_with", "guidance", b"guidance", "height_px", b"height_px", "inline", b"inline", "model", b"model", "negative_prompt", b"negative_prompt", "preview_steps", b"preview_steps", "prompt", b"prompt", "request_id", b"request_id", "sampler", b"sampler", "seed", b"seed", "steps", b"steps", "subject", b"subject", "subject_guidance", b"subject_guidance", "subject_id", b"subject_id", "width_px", b"width_px"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_guidance", b"_guidance", "_noise_level", b"_noise_level", "_seed", b"_seed", "_subject_guidance", b"_subject_guidance", "count", b"count", "created_by", b"created_by", "enlarge_with", b"enlarge_with", "guidance", b"guidance", "height_px", b"height_px", "inline", b"inline", "model", b"model", "negative_prompt", b"negative_prompt", "noise_level", b"noise_level", "pictures", b"pictures", "preview_steps", b"preview_steps", "prompt", b"prompt", "request_id", b"request_id", "sampler", b"sampler", "seed", b"seed", "steps", b"steps", "subject", b"subject", "subject_guidance", b"subject_guidance", "subject_id", b"subject_id", "width_px", b"width_px"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__guidance: _TypeAlias = _typing.Literal["guidance"]  # noqa: Y015
     _WhichOneofArgType__guidance: _TypeAlias = _typing.Literal["_guidance", b"_guidance"]  # noqa: Y015
+    _WhichOneofReturnType__noise_level: _TypeAlias = _typing.Literal["noise_level"]  # noqa: Y015
+    _WhichOneofArgType__noise_level: _TypeAlias = _typing.Literal["_noise_level", b"_noise_level"]  # noqa: Y015
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
     _WhichOneofReturnType__subject_guidance: _TypeAlias = _typing.Literal["subject_guidance"]  # noqa: Y015
@@ -323,6 +344,8 @@ class GenerateRequest(_message.Message):
     _WhichOneofArgType_subject: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__guidance) -> _WhichOneofReturnType__guidance | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__noise_level) -> _WhichOneofReturnType__noise_level | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
     @_typing.overload
@@ -382,6 +405,7 @@ class GenerateResponse(_message.Message):
     TIMINGS_FIELD_NUMBER: _builtins.int
     PROVENANCE_ID_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
+    ENLARGED_WITH_FIELD_NUMBER: _builtins.int
     seed: _builtins.int
     """The seed that they were derived from."""
     provenance_id: _builtins.str
@@ -394,11 +418,15 @@ class GenerateResponse(_message.Message):
 
     @_builtins.property
     def model(self) -> _types_pb2.ModelRef:
-        """The model that drew them, with its hash."""
+        """The model that drew them, with its hash. Unset where pictures were given."""
 
     @_builtins.property
     def timings(self) -> Global___GenerateTimings:
         """How long it took."""
+
+    @_builtins.property
+    def enlarged_with(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.ModelRef]:
+        """The models that enlarged them, with their hashes, in order."""
 
     def __init__(
         self,
@@ -409,10 +437,11 @@ class GenerateResponse(_message.Message):
         timings: Global___GenerateTimings | None = ...,
         provenance_id: _builtins.str = ...,
         replayed: _builtins.bool = ...,
+        enlarged_with: _abc.Iterable[_types_pb2.ModelRef] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "timings", b"timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "pictures", b"pictures", "provenance_id", b"provenance_id", "replayed", b"replayed", "seed", b"seed", "timings", b"timings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enlarged_with", b"enlarged_with", "model", b"model", "pictures", b"pictures", "provenance_id", b"provenance_id", "replayed", b"replayed", "seed", b"seed", "timings", b"timings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -495,7 +524,7 @@ class StepDone(_message.Message):
     step: _builtins.int
     """Steps done, 1 to `steps`."""
     steps: _builtins.int
-    """Steps in all."""
+    """Steps in all: of drawing, and of enlarging where that was asked for."""
     def __init__(
         self,
         *,

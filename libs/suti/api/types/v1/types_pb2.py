@@ -25,21 +25,21 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsuti/api/types/v1/types.proto\x12\x11suti.api.types.v1\x1a\x1fgoogle/protobuf/timestamp.proto\";\n\x07Picture\x12\x11\n\x07\x63ontent\x18\x01 \x01(\x0cH\x00\x12\x13\n\tstore_key\x18\x02 \x01(\tH\x00\x42\x08\n\x06source\"M\n\rDemonstration\x12+\n\x07picture\x18\x01 \x01(\x0b\x32\x1a.suti.api.types.v1.Picture\x12\x0f\n\x07\x63\x61ption\x18\x02 \x01(\t\"x\n\x0c\x44rawnPicture\x12\x0b\n\x03png\x18\x01 \x01(\x0c\x12\x11\n\tstore_key\x18\x02 \x01(\t\x12\x0c\n\x04seed\x18\x03 \x01(\x04\x12\x10\n\x08width_px\x18\x04 \x01(\r\x12\x11\n\theight_px\x18\x05 \x01(\r\x12\x15\n\rpixels_sha256\x18\x06 \x01(\t\"(\n\x08ModelRef\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\"\xde\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x04kind\x18\x02 \x01(\x0e\x32\x1c.suti.api.types.v1.ModelKind\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x10\n\x08promoted\x18\x04 \x01(\x08\x12\x0e\n\x06run_id\x18\x05 \x01(\t\x12\x10\n\x08width_px\x18\x06 \x01(\r\x12\x11\n\theight_px\x18\x07 \x01(\r\x12\x13\n\x0b\x64\x65scription\x18\x08 \x01(\t\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"p\n\x04\x44rop\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x12\n\x05score\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\x12\x10\n\x08page_url\x18\x06 \x01(\tB\x08\n\x06_score\"\xc3\x01\n\x11OperationProgress\x12\r\n\x05\x64oing\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\x12\x0c\n\x04unit\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nrequest_id\x18\x07 \x01(\t*\x9b\x01\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTAGE_GROUPING\x10\x01\x12\x13\n\x0fSTAGE_SELECTION\x10\x02\x12\x14\n\x10STAGE_CAPTIONING\x10\x03\x12\x11\n\rSTAGE_EXPERTS\x10\x04\x12\x13\n\x0fSTAGE_FILTERING\x10\x05\x12\x14\n\x10STAGE_APPRENTICE\x10\x06*x\n\x05Skill\x12\x15\n\x11SKILL_UNSPECIFIED\x10\x00\x12\x1d\n\x19SKILL_RECONTEXTUALISATION\x10\x01\x12\x13\n\x0fSKILL_ATTRIBUTE\x10\x02\x12\x0f\n\x0bSKILL_STYLE\x10\x03\x12\x13\n\x0fSKILL_ACCESSORY\x10\x04*s\n\x07Sampler\x12\x17\n\x13SAMPLER_UNSPECIFIED\x10\x00\x12\x10\n\x0cSAMPLER_DDPM\x10\x01\x12\x10\n\x0cSAMPLER_DDIM\x10\x02\x12\x18\n\x14SAMPLER_DPMSOLVER_PP\x10\x03\x12\x11\n\rSAMPLER_UNIPC\x10\x04*\xa7\x01\n\tModelKind\x12\x1a\n\x16MODEL_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fMODEL_KIND_BASE\x10\x01\x12\x18\n\x14MODEL_KIND_WARMSTART\x10\x02\x12\x19\n\x15MODEL_KIND_APPRENTICE\x10\x03\x12\x1f\n\x1bMODEL_KIND_SUPER_RESOLUTION\x10\x04\x12\x13\n\x0fMODEL_KIND_CLIP\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsuti/api/types/v1/types.proto\x12\x11suti.api.types.v1\x1a\x1fgoogle/protobuf/timestamp.proto\";\n\x07Picture\x12\x11\n\x07\x63ontent\x18\x01 \x01(\x0cH\x00\x12\x13\n\tstore_key\x18\x02 \x01(\tH\x00\x42\x08\n\x06source\"M\n\rDemonstration\x12+\n\x07picture\x18\x01 \x01(\x0b\x32\x1a.suti.api.types.v1.Picture\x12\x0f\n\x07\x63\x61ption\x18\x02 \x01(\t\"x\n\x0c\x44rawnPicture\x12\x0b\n\x03png\x18\x01 \x01(\x0c\x12\x11\n\tstore_key\x18\x02 \x01(\t\x12\x0c\n\x04seed\x18\x03 \x01(\x04\x12\x10\n\x08width_px\x18\x04 \x01(\r\x12\x11\n\theight_px\x18\x05 \x01(\r\x12\x15\n\rpixels_sha256\x18\x06 \x01(\t\"(\n\x08ModelRef\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\"\xee\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x04kind\x18\x02 \x01(\x0e\x32\x1c.suti.api.types.v1.ModelKind\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x10\n\x08promoted\x18\x04 \x01(\x08\x12\x0e\n\x06run_id\x18\x05 \x01(\t\x12\x10\n\x08width_px\x18\x06 \x01(\r\x12\x11\n\theight_px\x18\x07 \x01(\r\x12\x13\n\x0b\x64\x65scription\x18\x08 \x01(\t\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x66\x61\x63tor\x18\n \x01(\r\"p\n\x04\x44rop\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x12\n\x05score\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\x12\x10\n\x08page_url\x18\x06 \x01(\tB\x08\n\x06_score\"\xc3\x01\n\x11OperationProgress\x12\r\n\x05\x64oing\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\x12\x0c\n\x04unit\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nrequest_id\x18\x07 \x01(\t*\x9b\x01\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTAGE_GROUPING\x10\x01\x12\x13\n\x0fSTAGE_SELECTION\x10\x02\x12\x14\n\x10STAGE_CAPTIONING\x10\x03\x12\x11\n\rSTAGE_EXPERTS\x10\x04\x12\x13\n\x0fSTAGE_FILTERING\x10\x05\x12\x14\n\x10STAGE_APPRENTICE\x10\x06*x\n\x05Skill\x12\x15\n\x11SKILL_UNSPECIFIED\x10\x00\x12\x1d\n\x19SKILL_RECONTEXTUALISATION\x10\x01\x12\x13\n\x0fSKILL_ATTRIBUTE\x10\x02\x12\x0f\n\x0bSKILL_STYLE\x10\x03\x12\x13\n\x0fSKILL_ACCESSORY\x10\x04*s\n\x07Sampler\x12\x17\n\x13SAMPLER_UNSPECIFIED\x10\x00\x12\x10\n\x0cSAMPLER_DDPM\x10\x01\x12\x10\n\x0cSAMPLER_DDIM\x10\x02\x12\x18\n\x14SAMPLER_DPMSOLVER_PP\x10\x03\x12\x11\n\rSAMPLER_UNIPC\x10\x04*\xa7\x01\n\tModelKind\x12\x1a\n\x16MODEL_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fMODEL_KIND_BASE\x10\x01\x12\x18\n\x14MODEL_KIND_WARMSTART\x10\x02\x12\x19\n\x15MODEL_KIND_APPRENTICE\x10\x03\x12\x1f\n\x1bMODEL_KIND_SUPER_RESOLUTION\x10\x04\x12\x13\n\x0fMODEL_KIND_CLIP\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suti.api.types.v1.types_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STAGE']._serialized_start=927
-  _globals['_STAGE']._serialized_end=1082
-  _globals['_SKILL']._serialized_start=1084
-  _globals['_SKILL']._serialized_end=1204
-  _globals['_SAMPLER']._serialized_start=1206
-  _globals['_SAMPLER']._serialized_end=1321
-  _globals['_MODELKIND']._serialized_start=1324
-  _globals['_MODELKIND']._serialized_end=1491
+  _globals['_STAGE']._serialized_start=943
+  _globals['_STAGE']._serialized_end=1098
+  _globals['_SKILL']._serialized_start=1100
+  _globals['_SKILL']._serialized_end=1220
+  _globals['_SAMPLER']._serialized_start=1222
+  _globals['_SAMPLER']._serialized_end=1337
+  _globals['_MODELKIND']._serialized_start=1340
+  _globals['_MODELKIND']._serialized_end=1507
   _globals['_PICTURE']._serialized_start=85
   _globals['_PICTURE']._serialized_end=144
   _globals['_DEMONSTRATION']._serialized_start=146
@@ -49,9 +49,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELREF']._serialized_start=347
   _globals['_MODELREF']._serialized_end=387
   _globals['_MODEL']._serialized_start=390
-  _globals['_MODEL']._serialized_end=612
-  _globals['_DROP']._serialized_start=614
-  _globals['_DROP']._serialized_end=726
-  _globals['_OPERATIONPROGRESS']._serialized_start=729
-  _globals['_OPERATIONPROGRESS']._serialized_end=924
+  _globals['_MODEL']._serialized_end=628
+  _globals['_DROP']._serialized_start=630
+  _globals['_DROP']._serialized_end=742
+  _globals['_OPERATIONPROGRESS']._serialized_start=745
+  _globals['_OPERATIONPROGRESS']._serialized_end=940
 # @@protoc_insertion_point(module_scope)

@@ -308,6 +308,7 @@ class Model(_message.Message):
     HEIGHT_PX_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    FACTOR_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name, e.g. `toy-base`, `runs/01H...`. Unique."""
     kind: Global___ModelKind.ValueType
@@ -324,6 +325,8 @@ class Model(_message.Message):
     """Native height of its pictures in pixels; 0 for models that draw nothing."""
     description: _builtins.str
     """One sentence for people."""
+    factor: _builtins.int
+    """How many times as wide and high a super-resolution model makes pictures; 0 for other models."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was added. Unset for models that came with Suti."""
@@ -340,10 +343,11 @@ class Model(_message.Message):
         height_px: _builtins.int = ...,
         description: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        factor: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "height_px", b"height_px", "kind", b"kind", "name", b"name", "promoted", b"promoted", "run_id", b"run_id", "sha256", b"sha256", "width_px", b"width_px"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "factor", b"factor", "height_px", b"height_px", "kind", b"kind", "name", b"name", "promoted", b"promoted", "run_id", b"run_id", "sha256", b"sha256", "width_px", b"width_px"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
