@@ -332,3 +332,22 @@ async def test_the_server_takes_a_gang_and_the_service_by_which_it_meets(
     assert (made["spec"]["completions"], made["spec"]["maxFailedIndexes"]) == (2, 0)
     assert made["spec"]["successPolicy"]["rules"] == [{"succeededCount": 1}]
     assert met["spec"]["clusterIP"] == "None"
+
+
+async def test_a_gang_whose_launcher_died_before_its_pods_could_meet_is_helped_by_the_next(
+    api: KubernetesApi, namespace: str, image: str, launch: Open
+) -> None:
+    wishes: Object = {"accelerator": {"resource": "nvidia.com/gpu"}, "gangPolicy": True}  # no node has any: it waits
+    gang = GangSize(pods=2, processes=1)
+    spec = JobSpec("train", ("python", "-m", "program"), (0,), gang=gang)
+    job = gang_manifest(spec, gang, template(namespace, image, **wishes), launcher="suti-experts", progress_prefix="x/")
+    made = await asyncio.to_thread(
+        api.apply, f"/apis/batch/v1/namespaces/{namespace}/jobs/train", job, manager="suti-experts"
+    )
+
+    found = await launch(**wishes).standing("train")
+
+    assert dict(found) == {"train": (0,)}
+    for kind in ("api/v1/namespaces/{}/services", "apis/networking.k8s.io/v1/namespaces/{}/networkpolicies"):
+        beside = await asyncio.to_thread(api.get, f"/{kind.format(namespace)}/train")
+        assert beside["metadata"]["ownerReferences"][0]["uid"] == made["metadata"]["uid"]

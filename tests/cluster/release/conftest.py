@@ -16,18 +16,18 @@ import secrets
 import shlex
 import subprocess
 import tomllib
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
 from PIL import Image, ImageDraw
 
-from suti.toyworld.crawls import draw_crawl
 from tests.charts.rendering import CHART, ROOT
 from tests.cluster.release.installed import NAME, Release
 from tests.cluster.release.kube import Kube, Refused, kubectl_path
-from tests.cluster.release.runs import CRAWL, PLAN, OneRun, done, found_run, on_one_machine, open_bucket
+from tests.cluster.release.runs import OneRun, done, found_run, on_one_machine, put_crawl
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -45,17 +45,24 @@ def cluster(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Gener
     if there := os.environ.get("SUTI_USE_NAMESPACE"):
         yield Kube(kubeconfig, there)
         return
+    with new_namespace(kubeconfig) as kube:
+        yield kube
+
+
+@contextmanager
+def new_namespace(kubeconfig: Path) -> Generator[Kube]:
+    """A namespace that enforces the restricted level; gone afterwards with the release in it."""
     kube = Kube(kubeconfig, f"suti-{secrets.token_hex(3)}")
     kube.kubectl("create", "namespace", kube.namespace)
-    label = "pod-security.kubernetes.io/enforce=restricted"
-    kube.kubectl("label", "namespace", kube.namespace, label)
-    yield kube
-    if os.environ.get("SUTI_KEEP_NAMESPACE"):
-        return
+    kube.kubectl("label", "namespace", kube.namespace, "pod-security.kubernetes.io/enforce=restricted")
     try:
-        kube.helm("uninstall", NAME, "--wait", "--timeout", "120s", "--ignore-not-found")
+        yield kube
     finally:
-        kube.kubectl("delete", "namespace", kube.namespace, "--wait=false")
+        if not os.environ.get("SUTI_KEEP_NAMESPACE"):
+            try:
+                kube.helm("uninstall", NAME, "--wait", "--timeout", "120s", "--ignore-not-found")
+            finally:
+                kube.kubectl("delete", "namespace", kube.namespace, "--wait=false")
 
 
 @pytest.fixture(scope="session")
@@ -65,15 +72,24 @@ def image_settings(cluster: Kube) -> dict[str, str]:
     registry = os.environ.get("SUTI_IMAGE_REGISTRY") or "localhost"
     tag = os.environ.get("SUTI_IMAGE_TAG") or str(version)
     values = yaml.safe_load((CHART / "values.yaml").read_text())
-    wanted = [f"{registry}/suti-{kind}:{tag}" for kind in ("light", "grouping", "models")]
-    wanted += [values[server]["embedded"]["image"] for server in ("nats", "minio")]
+    hand_out(cluster, [values[server]["embedded"]["image"] for server in ("nats", "minio")])
+    return images_of(cluster, registry, tag)
+
+
+def images_of(cluster: Kube, registry: str, tag: str) -> dict[str, str]:
+    """The values that name Suti's images of this tag; every node has them, or can pull them."""
+    hand_out(cluster, [f"{registry}/suti-{kind}:{tag}" for kind in ("light", "grouping", "models")])
+    return {"image.registry": registry, "image.tag": tag}
+
+
+def hand_out(cluster: Kube, images: Sequence[str]) -> None:
+    """The cluster's nodes have these images, if `LOAD_IMAGE` says how they get them."""
     nodes = cluster.get("nodes")
     there = {name for node in nodes for image in node["status"].get("images") or () for name in image["names"] or ()}
     if load := os.environ.get("LOAD_IMAGE"):
-        for name in wanted:
+        for name in images:
             if not any(one == name or one.endswith(f"/{name}") for one in there):
                 subprocess.run([*shlex.split(load), name], check=True)
-    return {"image.registry": registry, "image.tag": tag}
 
 
 @pytest.fixture(scope="session")
@@ -92,12 +108,8 @@ def release(cluster: Kube, image_settings: dict[str, str], tmp_path_factory: pyt
 
 @pytest.fixture(scope="session")
 def crawl(release: Release, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A drawn crawl in the bucket, brought there by the user that may do just this."""
-    path = tmp_path_factory.mktemp("crawl") / "trial.warc.gz"
-    draw_crawl(path, truth_path=path.with_name("truth.json"), pages=PLAN.pages, seed=PLAN.seed, size_px=PLAN.crawl_px)
-    with open_bucket(release, user="crawls") as bucket:
-        bucket.put(CRAWL.removeprefix("s3://suti/"), path.read_bytes())
-    return CRAWL
+    """A drawn crawl in the bucket."""
+    return put_crawl(release, tmp_path_factory.mktemp("crawl"))
 
 
 @pytest.fixture(scope="session")
@@ -127,6 +139,11 @@ def one_machine(release: Release, whole_run: OneRun, tmp_path_factory: pytest.Te
 @pytest.fixture(scope="session")
 def demonstrations(release: Release) -> list[str]:
     """Pictures of one subject, in the client's pod."""
+    return disc_pictures(release)
+
+
+def disc_pictures(release: Release) -> list[str]:
+    """Four pictures of a red disc, written into the client's pod."""
     paths: list[str] = []
     for size in (8, 10, 12, 14):
         picture, png = Image.new("RGB", (64, 64), "grey"), io.BytesIO()

@@ -15,6 +15,7 @@ from tests.servers.certificates import sign
 VALUES = Path(__file__).with_name("values.yaml")
 NAME = "suti"
 CLIENT = "client"
+GENERATED = tuple(f"{NAME}-{secret}" for secret in ("tokens", "store-users", "nats-users", "minio-root"))
 READY_S = 600.0  # two cores import torch for four pods
 
 
@@ -25,6 +26,7 @@ class Release:
     kube: Kube
     settings: dict[str, str]
     folder: Path
+    chart: Path = CHART
 
     def install(self) -> None:
         """Everything is ready from now on. Raises Refused."""
@@ -37,13 +39,18 @@ class Release:
 
     def upgrade(self, **settings: str) -> None:
         """The release has these values as well, and everything is ready again."""
-        self.settings |= {name.replace("__", "."): value for name, value in settings.items()}
+        self.upgrade_to(self.chart, {name.replace("__", "."): value for name, value in settings.items()})
+
+    def upgrade_to(self, chart: Path, settings: Mapping[str, str]) -> None:
+        """The release is of this chart, has these values as well, and everything is ready again."""
+        self.chart = chart
+        self.settings |= settings
         self._helm("upgrade")
 
     def _helm(self, verb: str) -> None:
         told = [word for name, value in self.settings.items() for word in ("--set", f"{name}={value}")]
         limit = f"{READY_S:.0f}s"
-        self.kube.helm(verb, NAME, str(CHART), "--values", str(VALUES), *told, "--wait", "--timeout", limit)
+        self.kube.helm(verb, NAME, str(self.chart), "--values", str(VALUES), *told, "--wait", "--timeout", limit)
 
     def start_client(self) -> None:
         """A pod with the `suti` command, the token and the certificate, which the services' policies let in."""

@@ -57,6 +57,10 @@ class Kube:
         found = self.get("pods", "-l", f"app.kubernetes.io/component={component}")
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
+    def names(self, component: str) -> set[str]:
+        """The names of those."""
+        return {pod["metadata"]["name"] for pod in self.pods(component)}
+
     def secret(self, name: str) -> Mapping[str, str]:
         """A secret's values, decoded by kubectl's own template."""
         template = '{{range $k, $v := .data}}{{$k}}={{$v | base64decode}}{{"\\n"}}{{end}}'

@@ -15,6 +15,7 @@ from suti.core import keys
 from suti.infra.store import Store
 from suti.local.demo.plan import DemoPlan, quick
 from suti.local.folder import DataFolder
+from suti.toyworld.crawls import draw_crawl
 from tests.cluster.release.installed import NAME, Release
 from tests.cluster.release.kube import Object, Refused
 
@@ -36,6 +37,15 @@ def open_bucket(release: Release, *, user: str) -> Generator[Store]:
             region="us-east-1",
             allow_http=True,
         )
+
+
+def put_crawl(release: Release, folder: Path) -> str:
+    """A drawn crawl is in the bucket, brought there by the user that may do just this; its URL."""
+    path = folder / "trial.warc.gz"
+    draw_crawl(path, truth_path=path.with_name("truth.json"), pages=PLAN.pages, seed=PLAN.seed, size_px=PLAN.crawl_px)
+    with open_bucket(release, user="crawls") as bucket:
+        bucket.put(CRAWL.removeprefix("s3://suti/"), path.read_bytes())
+    return CRAWL
 
 
 @dataclass(frozen=True)
@@ -83,6 +93,12 @@ def start_run(release: Release, crawl: str) -> str:
     """A small run of the crawl; its id."""
     told = [word for name, value in _flat(PLAN.changes) for word in ("--set", f"{name}={json.dumps(value)}")]
     return release.suti("pipeline", "run", "start", "--crawl", crawl, *told).strip()
+
+
+def replay(release: Release, parent_run_id: str, *changes: str) -> str:
+    """A child run, which judges the parent's candidates as before and trains an apprentice; its id."""
+    told = [word for change in changes for word in ("--set", change)]
+    return release.suti("pipeline", "run", "replay", parent_run_id, *told).strip()
 
 
 def run_as_it_is(release: Release, run_id: str) -> Object:

@@ -1,0 +1,83 @@
+"""The chart and the images of an earlier commit, upgraded to these while a run and a stream of requests go on.
+
+`SUTI_EARLIER` is that commit and the tag of its images, which `scripts/earlier_images.sh COMMIT` builds. The CHANGELOG
+names the first commit whose release did all that these tests want.
+"""
+
+import json
+import os
+import subprocess
+import tarfile
+from collections.abc import Generator
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from tests.charts.rendering import CHART, COMPONENTS, ROOT
+from tests.cluster.release.conftest import disc_pictures, images_of, new_namespace
+from tests.cluster.release.installed import GENERATED, NAME, Release, within
+from tests.cluster.release.kube import Refused
+from tests.cluster.release.runs import ended, put_crawl, start_run
+from tests.cluster.release.stream import asking_for_pictures
+
+
+@pytest.fixture
+def earlier_chart(tmp_path: Path) -> Path:
+    """The chart as it was."""
+    commit = earlier_commit()
+    command = ["git", "archive", "--format=tar", commit, "charts/suti"]
+    packed = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+    assert packed.returncode == 0, f"{packed.stderr.decode()}: fetch the whole history"
+    with tarfile.open(fileobj=BytesIO(packed.stdout)) as archive:
+        archive.extractall(tmp_path, filter="data")
+    return tmp_path / "charts" / "suti"
+
+
+@pytest.fixture
+def earlier(kubeconfig: Path, earlier_chart: Path, tmp_path: Path) -> Generator[Release]:
+    """That chart with its images, in a namespace of its own; gone afterwards."""
+    with new_namespace(kubeconfig) as kube:
+        registry = os.environ.get("SUTI_IMAGE_REGISTRY") or "localhost"
+        release = Release(kube, images_of(kube, registry, earlier_commit()), tmp_path, chart=earlier_chart)
+        try:
+            release.install()
+            release.start_client()
+        except (Refused, AssertionError) as refused:
+            raise AssertionError(f"{refused}\n{kube.state()}") from refused
+        yield release
+
+
+def test_an_earlier_release_becomes_this_one_and_nobody_who_uses_it_notices(
+    earlier: Release, image_settings: dict[str, str], tmp_path: Path
+) -> None:
+    release = earlier
+    subject = release.suti("generation", "subject", "add", *disc_pictures(release), "--caption", "a red disc").strip()
+    held = [release.kube.secret(name) for name in GENERATED]
+    before = {name: release.kube.names(name) for name in COMPONENTS}
+
+    with asking_for_pictures(release, subject=subject, model="warmstart") as stream:
+        run_id = start_run(release, put_crawl(release, tmp_path))
+        within(600, "experts are at work", lambda: release.kube.pods("experts-job"))
+        release.upgrade_to(CHART, image_settings)
+        run = ended(release, run_id)
+        told = stream.counts()
+    audit = json.loads(release.suti("pipeline", "run", "audit", run_id, "--json"))  # by the client as it was
+
+    after = {name: release.kube.names(name) for name in COMPONENTS}
+    assert all(after[name] and not after[name] & before[name] for name in COMPONENTS)
+    assert [release.kube.secret(name) for name in GENERATED] == held
+    assert told["failed"] == []
+    assert told["drawn"] >= 10
+    assert run["state"] == "RUN_STATE_SUCCEEDED", run["outcome"]
+    assert audit["sound"]
+    assert audit["complete"]
+    assert "Succeeded" in release.kube.helm("test", NAME, "--timeout", "300s")
+
+
+def earlier_commit() -> str:
+    """The commit to begin with; skips where there is none."""
+    found = os.environ.get("SUTI_EARLIER")
+    if not found:
+        pytest.skip("SUTI_EARLIER names no commit: run scripts/earlier_images.sh COMMIT, and set it")
+    return found
