@@ -1,6 +1,6 @@
 """The measurements of experiment 1: what each needs, and what it finds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -61,7 +61,11 @@ class LessonSet(BaseModel):
 
     def load(self, out: Path, count: int) -> list[Lesson]:
         """The first `count` lessons."""
-        return [load_lesson(self.path(out, number)) for number in range(count)]
+        return self.load_some(out, range(count))
+
+    def load_some(self, out: Path, numbers: Iterable[int]) -> list[Lesson]:
+        """The lessons of these clusters."""
+        return [load_lesson(self.path(out, number)) for number in numbers]
 
 
 class DrawerCell(Cell):
@@ -127,14 +131,14 @@ def _of_drawer(cell: DrawerCell) -> dict[str, Any]:
 
 def _of_teacher(cell: TeacherCell, out: Path) -> dict[str, Any]:
     lessons = cell.lessons.load(out, cell.clusters)
-    judged = [one for lesson in lessons for one in _judged(lesson, seed=cell.lessons.seed)]
+    judged = [one for lesson in lessons for one in judged_lesson(lesson, seed=cell.lessons.seed)]
     figures = {"seconds_each": float(np.mean([lesson.seconds for lesson in lessons]))}
-    return {"judged": [asdict(one) for one in judged], "gains": _gains(lessons), "figures": figures}
+    return {"judged": [asdict(one) for one in judged], "gains": gains_of(lessons), "figures": figures}
 
 
 def _of_apprentice(cell: ApprenticeCell, out: Path) -> dict[str, Any]:
     lessons = cell.lessons.load(out, cell.clusters)
-    kept = keep(lessons, _filter(lessons, cell.gain_percentile))
+    kept = keep(lessons, filter_at(lessons, cell.gain_percentile))
     model = train_apprentice(kept, packaged_models() / cell.start, cell.recipe, seed=cell.seed, raw=cell.raw)
     folder = out / "models" / cell.name
     save_subject_model(model, folder)
@@ -145,14 +149,16 @@ def _of_apprentice(cell: ApprenticeCell, out: Path) -> dict[str, Any]:
     return {**found, "figures": figures, "model_sha256": folder_digest(folder)}
 
 
-def _filter(lessons: Sequence[Lesson], percentile: int) -> FilterRecipe:
+def filter_at(lessons: Sequence[Lesson], percentile: int) -> FilterRecipe:
+    """What keeps the candidates whose gain lies above this percentile of all; 0 keeps everything but blank pictures."""
     if percentile == 0:
         return _NO_FILTER
-    gains = [gain for gain in _gains(lessons) if gain > _NO_FILTER.min_gain]
+    gains = [gain for gain in gains_of(lessons) if gain > _NO_FILTER.min_gain]
     return FilterRecipe(min_gain=float(np.percentile(gains, percentile)), max_copy_similarity=0.999)
 
 
-def _gains(lessons: Sequence[Lesson]) -> list[float]:
+def gains_of(lessons: Sequence[Lesson]) -> list[float]:
+    """Of all candidates, lesson by lesson."""
     return [scores.gain for lesson in lessons for scores in lesson.scores]
 
 
@@ -167,8 +173,8 @@ def _tested(
     }
 
 
-def _judged(lesson: Lesson, *, seed: int) -> list[Judged]:
-    """All candidates of a lesson, in its order."""
+def judged_lesson(lesson: Lesson, *, seed: int) -> list[Judged]:
+    """All candidates of a lesson, prompt by prompt."""
     demonstrations = [png_of(pixels_CHW) for pixels_CHW in lesson.demonstrations_KCHW]
     others = distractors(lesson.subject, derive_seed(seed, "reproduce-distractors", lesson.number), _OTHERS)
     judge = SubjectJudge(lesson.subject, others, demonstrations, clip=_clip(), group=str(lesson.number))

@@ -1,0 +1,34 @@
+"""The documents of an experiment: rows, a table to read, a figure. Nothing in them is written by hand."""
+
+from collections.abc import Sequence
+
+from suti.reproduce.experiment import Experiment
+from suti.reproduce.rows import Row, as_table, write_rows
+from suti.reproduce.work import Work
+
+
+def write_documents(experiment: Experiment, rows: Sequence[Row], work: Work) -> None:
+    """`<name>.json`, `<name>.md` and `<name>.png` in the folder of results."""
+    write_rows(rows, work.results / f"{experiment.name}.json")
+    (work.results / f"{experiment.name}.png").write_bytes(experiment.figure(rows))
+    (work.results / f"{experiment.name}.md").write_text(_page(experiment, rows), encoding="utf-8")
+
+
+def _page(experiment: Experiment, rows: Sequence[Row]) -> str:
+    protocols = "\n".join(f"- `{one}`" for one in dict.fromkeys(row.protocol_id for row in rows))
+    return f"""# {experiment.question}
+
+Written by `make reproduce ARGS="--only {experiment.name}"`; the same rows are in `{experiment.name}.json`.
+
+![{experiment.question}]({experiment.name}.png)
+
+{experiment.about}
+
+In brackets: 95 % bootstrap intervals over subjects, of all seeds together; comparisons are of the same subjects, prompts
+and noise, `P above` is the share of resamples in which the first is above. Seconds are those of one core, training and
+drawing; drawings that experiments share count in each. Protocols (subjects of each seed x prompts x pictures,
+references, seeds):
+
+{protocols}
+
+{as_table(rows, experiment.columns)}"""

@@ -1,0 +1,144 @@
+"""What a system drew, kept subject by subject: drawn once for all experiments, and gone on with after an interruption.
+
+Legend: N pictures of a subject, K demonstrations, C channels, H height, W width.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from suti.core.seeds import derive_seed
+from suti.local.demo.judge import opened
+from suti.local.demo.unseen import stranger_renders, true_renders
+from suti.ml.diffusion.latents import picture_to_tensor
+from suti.ml.diffusion.recipe import SamplingRecipe
+from suti.ml.rivals.every import AnyRival
+from suti.ml.rivals.subject import GivenSubject
+from suti.ml.rivals.untuned import BaseAlone
+from suti.ml.subject.files import SubjectModel, load_subject_model
+from suti.reproduce.cells import Cell
+from suti.reproduce.sources import Source
+from suti.reproduce.subject_sets import Asked, SubjectSet
+
+DRAWINGS = "drawings"
+_HEADER = "suti"
+
+
+class Truth(BaseModel):
+    """No rival at all: exact renders of the subject, or of somebody else of its class, in the prompt's view."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rival: Literal["real", "stranger"]
+
+
+class DrawingCell(Cell):
+    """Who draws which subjects. Experiments that ask for the same share what was drawn."""
+
+    experiment: str = DRAWINGS
+    condition: str = ""
+    rival: AnyRival | Truth
+    source: Source | None = None  # the model that it starts from; none for the truth
+    shown: int = 4  # demonstrations that it is handed; 0: none, and whoever it is draws without
+    subjects: SubjectSet
+    sampling: SamplingRecipe | None = None
+    seed: int = 0  # of tunings
+
+    def part(self, out: Path, number: int) -> Path:
+        """Where a subject's pictures lie."""
+        return out / DRAWINGS / self.name / f"{number:04d}.safetensors"
+
+    def missing(self, out: Path) -> list[int]:
+        """The subjects that are not drawn yet."""
+        return [number for number in range(self.subjects.subjects) if not self.part(out, number).exists()]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One subject's pictures; seconds are those of one core, whatever else the machine did."""
+
+    pictures_NCHW: Tensor  # uint8
+    prompt: str
+    seeds: Sequence[int]
+    prepare_seconds: float  # tuning it, or encoding its demonstrations
+    draw_seconds: float  # all N pictures
+
+    @property
+    def first_picture_seconds(self) -> float:
+        """From the demonstrations to the first picture: all tuning, and one picture's share of drawing."""
+        return self.prepare_seconds + self.draw_seconds / len(self.pictures_NCHW)
+
+
+def draw_parts(cell: DrawingCell, numbers: Sequence[int], out: Path) -> None:
+    """Draw these subjects and keep each as it is done."""
+    for number in numbers:
+        path = cell.part(out, number)
+        if not path.exists():
+            _save(_drawn(cell, cell.subjects.asked(number), out), path)
+
+
+def load_part(path: Path) -> Part:
+    """What `draw_parts` kept of one subject."""
+    with cast("Any", safe_open(path, framework="pt")) as file:
+        header: dict[str, Any] = json.loads(file.metadata()[_HEADER])
+        return Part(pictures_NCHW=file.get_tensor("pictures"), **header)
+
+
+def _save(part: Part, path: Path) -> None:
+    header = {name: value for name, value in asdict(part).items() if name != "pictures_NCHW"}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    save_file({"pictures": part.pictures_NCHW.contiguous()}, new, metadata={_HEADER: json.dumps(header)})
+    new.replace(path)
+
+
+def _drawn(cell: DrawingCell, asked: Asked, out: Path) -> Part:
+    if isinstance(cell.rival, Truth):
+        render = true_renders if cell.rival.rival == "real" else stranger_renders
+        pictures_NCHW = render(asked.unseen, asked.wanted, len(asked.seeds), size_px=_size_px(asked))
+        return Part(pictures_NCHW, asked.wanted.text, asked.seeds, 0.0, 0.0)
+    if cell.source is None or cell.sampling is None:
+        raise ValueError(f"{cell.name}: a rival starts from a model and has a way to sample")
+    model = _model(cell.source.folder(out))
+    began = time.process_time()
+    rival = cell.rival if cell.shown else BaseAlone()
+    subject = _given(asked, max(1, cell.shown), model.base.size_px)
+    drawer = rival.prepare(model, subject, seed=derive_seed(cell.seed, "reproduce-rival", asked.unseen.number))
+    prepared = time.process_time()
+    recipe = cell.sampling.model_copy(update={"batch_pictures": len(asked.seeds)})
+    drawn_NCHW = drawer.draw([asked.wanted.text] * len(asked.seeds), asked.seeds, recipe=recipe)
+    pixels_NCHW = ((drawn_NCHW + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return Part(
+        pixels_NCHW,
+        asked.wanted.text,
+        asked.seeds,
+        prepare_seconds=round(prepared - began, 3),
+        draw_seconds=round(time.process_time() - prepared, 3),
+    )
+
+
+def _given(asked: Asked, shown: int, size_px: int) -> GivenSubject:
+    some = asked.unseen.demonstrations[:shown]
+    pictures_KCHW = torch.stack([picture_to_tensor(opened(one.png), size_px) for one in some])
+    return GivenSubject(pictures_KCHW, [one.text for one in some], asked.unseen.subject.kind)
+
+
+def _size_px(asked: Asked) -> int:
+    return opened(asked.unseen.demonstrations[0].png).width
+
+
+@lru_cache(maxsize=2)
+def _model(folder: Path) -> SubjectModel:
+    model = load_subject_model(folder)
+    model.network.eval().requires_grad_(requires_grad=False)
+    return model

@@ -1,0 +1,44 @@
+"""An experiment: a question, the conditions that answer it, and how the answer is shown."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from suti.reproduce.conditions import FIRST_PICTURE, Condition
+from suti.reproduce.rows import Row
+from suti.reproduce.scale import Scale
+
+COLUMNS: Mapping[str, str] = {
+    "identified_16way": "identified among 16",
+    "clip_t": "CLIP-T",
+    "clip_i": "CLIP-I",
+    "dino": "DINO",
+    FIRST_PICTURE: "seconds to first picture",
+    "seconds": "seconds",
+}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One table and one figure."""
+
+    name: str
+    question: str
+    conditions: Sequence[Condition]
+    figure: Callable[[Sequence[Row]], bytes]  # PNG
+    about: str  # what differs, and what is the same
+    columns: Mapping[str, str]
+
+
+def bounds(scale: Scale) -> list[Condition]:
+    """What identification gives to the subject itself, and to a stranger."""
+    return [Condition("real", "", scale.truth("real")), Condition("chance", "", scale.truth("stranger"))]
+
+
+def columns(*against: str, more: Mapping[str, str] | None = None) -> Mapping[str, str]:
+    """The usual columns, those of comparisons, and more."""
+    kinds: Mapping[Literal["minus", "probability_above"], str] = {"minus": "minus", "probability_above": "P above"}
+    compared = {
+        f"identified_16way_{kind}_{other}": f"{said} {other}" for other in against for kind, said in kinds.items()
+    }
+    return {"identified_16way": COLUMNS["identified_16way"], **compared, **(more or {}), **COLUMNS}

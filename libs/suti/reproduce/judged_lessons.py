@@ -1,0 +1,79 @@
+"""Every candidate of a set of lessons, judged exactly: what a filter lets through, and how much of it is right."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from suti.local.demo.judge import as_score, share
+from suti.ml.evaluation.intervals import bootstrap_mean
+from suti.ml.quality.verdicts import Reason, Scores, judge
+from suti.report.facts import Score
+from suti.reproduce.cells import Cell, CellFolder
+from suti.reproduce.experts_cells import filter_at, judged_lesson
+from suti.reproduce.sources import Taught
+
+JUDGED = "judged-lessons"
+
+
+class JudgedCell(Cell):
+    """The lessons that an apprentice may learn from, before any filter."""
+
+    taught: Taught
+
+    @classmethod
+    def of(cls, taught: Taught) -> "JudgedCell":
+        """The same for every threshold and every seed of the training."""
+        unfiltered = taught.model_copy(update={"gain_percentile": 0, "seed": 0})
+        return cls(experiment=JUDGED, system="experts", condition=f"{taught.clusters} clusters", taught=unfiltered)
+
+
+def judge_lessons(taught: Taught, out: Path) -> None:
+    """Judge them, once."""
+    cell = JudgedCell.of(taught)
+    CellFolder(out / JUDGED).run(cell, lambda: _found(cell.taught, out))
+
+
+def is_judged(taught: Taught, out: Path) -> bool:
+    """Whether that was done."""
+    return CellFolder(out / JUDGED).find(JudgedCell.of(taught)) is not None
+
+
+def kept_by_filter(taught: Taught, out: Path) -> dict[str, Score]:
+    """How many candidates the apprentice's filter keeps, how many of those show the right subject, how many are from
+    experts tuned for a wrong number of steps; nothing while they are not judged.
+    """
+    found = CellFolder(out / JUDGED).find(JudgedCell.of(taught))
+    if found is None:
+        return {}
+    candidates: list[dict[str, Any]] = found["candidates"]
+    recipe = filter_at(taught.load(out), taught.gain_percentile)
+    verdicts = [judge(Scores(**one["scores"]), recipe) is Reason.KEPT for one in candidates]
+    kept = [one for one, passed in zip(candidates, verdicts, strict=True) if passed]
+    clusters = [str(one["number"]) for one in candidates]
+    scores = {"yield": as_score(bootstrap_mean([float(one) for one in verdicts], groups=clusters))}
+    if kept:
+        groups = [str(one["number"]) for one in kept]
+        scores["right_among_kept"] = share([one["identified"] for one in kept], groups)
+        wrong = [one["steps"] != taught.lessons.expert.steps for one in kept]
+        scores["wrong_steps_among_kept"] = share(wrong, groups)
+    return scores
+
+
+def _found(taught: Taught, out: Path) -> dict[str, Any]:
+    candidates: list[dict[str, Any]] = []
+    for lesson in taught.load(out):
+        steps = taught.lessons_of(lesson.number).expert.steps
+        asked = list(dict.fromkeys(lesson.prompts))
+        order = [row for prompt in asked for row, said in enumerate(lesson.prompts) if said == prompt]
+        judged = judged_lesson(lesson, seed=taught.lessons.seed)
+        candidates += [
+            {
+                "number": lesson.number,
+                "steps": steps,
+                "identified": one.identified,
+                "clip_i": one.clip_i,
+                "scores": asdict(lesson.scores[row]),
+            }
+            for row, one in zip(order, judged, strict=True)
+        ]
+    return {"candidates": candidates}

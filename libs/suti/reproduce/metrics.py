@@ -1,0 +1,128 @@
+"""What drawn pictures are measured by. A metric that comes later measures what was kept; nothing is drawn again.
+
+Legend: N pictures of one subject, K references, D embedding width, C channels, H height, W width.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from suti.local.demo.judge import opened, stacked
+from suti.local.folder import packaged_models
+from suti.ml.clip.encoder import ClipEncoder, load_clip
+from suti.ml.clip.files import WEIGHTS as CLIP_WEIGHTS
+from suti.ml.diffusion.latents import tensor_to_picture
+from suti.ml.evaluation.dino import DinoEncoder, load_dino
+from suti.ml.evaluation.protocols import Preprocessing
+from suti.ml.evaluation.scores import clip_i, clip_t
+from suti.ml.model_files import file_digest, folder_digest
+from suti.reproduce.subject_sets import Asked
+from suti.toyworld.oracle import Lineup
+
+# The oracle is code: a change of what it answers is a new number here.
+_ORACLE = "oracle-1"
+# A small DINO's pictures are as large as the toy world's: nothing is cropped away.
+_WHOLE = Preprocessing(resize="squash", crop=1.0)
+
+
+class Metric(Protocol):
+    """Measures one subject's pictures."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """What it measures, as rows say it."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """The SHA-256 of the model it measures with, or a version of its own."""
+        ...
+
+    def measure(self, asked: Asked, pictures_NCHW: Tensor) -> Mapping[str, list[float]]:
+        """By name, a value for each picture. Shape: (N, C, H, W) uint8."""
+        ...
+
+
+class Oracle:
+    """Whether the nearest of sixteen exact subjects is the true one: 1 or 0, chance 1/16."""
+
+    names = ("identified_16way",)
+    version = _ORACLE
+
+    def measure(self, asked: Asked, pictures_NCHW: Tensor) -> Mapping[str, list[float]]:
+        """As `Metric` promises."""
+        pictures = [tensor_to_picture(one_CHW.float() / 127.5 - 1) for one_CHW in pictures_NCHW]
+        lineup = Lineup(asked.unseen.subject, asked.unseen.others)
+        return {"identified_16way": [float(one) for one in lineup.identified(stacked(pictures), asked.wanted.view)]}
+
+
+class Clip:
+    """CLIP-T: the cosine of picture and prompt. CLIP-I: the mean cosine of picture and references."""
+
+    names = ("clip_t", "clip_i")
+
+    @property
+    def version(self) -> str:
+        """Of the toy CLIP's weights."""
+        return _digest(packaged_models() / "clip" / CLIP_WEIGHTS)
+
+    def measure(self, asked: Asked, pictures_NCHW: Tensor) -> Mapping[str, list[float]]:
+        """As `Metric` promises."""
+        clip = _clip()
+        pictures = [tensor_to_picture(one_CHW.float() / 127.5 - 1) for one_CHW in pictures_NCHW]
+        image_ND = clip.encode_pictures(pictures, pad=False)
+        references_KD = clip.encode_pictures([opened(one.png) for one in asked.references], pad=False)
+        text_ND = clip.encode_texts([asked.wanted.text], pad=False).expand(len(pictures), -1)
+        return {
+            "clip_t": clip_t(image_ND, text_ND).tolist(),
+            "clip_i": clip_i(image_ND, references_KD.expand(len(pictures), -1, -1)).tolist(),
+        }
+
+
+class Dino:
+    """DINO: the mean cosine of the class tokens of picture and references, by the toy DINO."""
+
+    names = ("dino",)
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @property
+    def version(self) -> str:
+        """Of the model's folder, and how pictures are prepared for it."""
+        return f"{_digest(self._folder)}/{_WHOLE.model_dump_json()}"
+
+    def measure(self, asked: Asked, pictures_NCHW: Tensor) -> Mapping[str, list[float]]:
+        """As `Metric` promises."""
+        encoder = _dino(self._folder)
+        pictures = [tensor_to_picture(one_CHW.float() / 127.5 - 1) for one_CHW in pictures_NCHW]
+        drawn_ND = encoder.look(pictures, _WHOLE).class_ND
+        references_KD = encoder.look([opened(one.png) for one in asked.references], _WHOLE).class_ND
+        return {"dino": (drawn_ND @ references_KD.T).mean(dim=1).tolist()}
+
+
+@cache
+def all_metrics() -> tuple[Metric, ...]:
+    """Every metric there is; DINO where the toy DINO comes along."""
+    dino = packaged_models() / "dino"
+    return (Oracle(), Clip(), *([Dino(dino)] if dino.is_dir() else []))
+
+
+@cache
+def _digest(path: Path) -> str:
+    return folder_digest(path) if path.is_dir() else file_digest(path)
+
+
+@cache
+def _clip() -> ClipEncoder:
+    return load_clip(str(packaged_models() / "clip"))
+
+
+@cache
+def _dino(folder: Path) -> DinoEncoder:
+    with torch.random.fork_rng(devices=[]):  # making a model draws from the global generator
+        return load_dino(str(folder))

@@ -1,0 +1,81 @@
+"""Running experiments: lessons, trainings, drawings and measurements through a few processes, until the time is over."""
+
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import batched
+from pathlib import Path
+
+from suti.ml.rivals.untuned import BaseAlone, InContext
+from suti.reproduce.conditions import Condition, rows_of
+from suti.reproduce.documents import write_documents
+from suti.reproduce.drawings import DrawingCell, Truth, draw_parts
+from suti.reproduce.experiment import Experiment
+from suti.reproduce.judged_lessons import is_judged, judge_lessons
+from suti.reproduce.lesson_sets import missing_lessons
+from suti.reproduce.scoring import score, unscored
+from suti.reproduce.sources import Taught, is_ready, train
+from suti.reproduce.tasks import Task, process_pool, run_tasks
+from suti.reproduce.work import Work
+
+_SUBJECTS_A_TASK = 14  # of those that nothing is tuned for: half a minute
+_TUNED_A_TASK = 2
+
+
+def reproduce(experiments: Sequence[Experiment], work: Work) -> None:
+    """Every experiment as far as time allows, one after the other; its documents are written when it is over."""
+    deadline = time.monotonic() + work.minutes * 60
+    with process_pool(work.processes) as pool:
+        for one in experiments:
+            run_experiment(pool, one, work, deadline)
+            write_documents(one, rows_of(one.name, one.conditions, work.out), work)
+
+
+def run_experiment(pool: ProcessPoolExecutor, experiment: Experiment, work: Work, deadline: float) -> None:
+    """Everything of it that is not there yet. What other experiments did is not done again."""
+    name, out = experiment.name, work.out
+    for lessons in _lessons(experiment.conditions, out):
+        run_tasks(pool, lessons, deadline, name=f"{name}: lessons")
+    run_tasks(pool, _trainings(experiment.conditions, out), deadline, name=f"{name}: apprentices")
+    run_tasks(pool, _drawings(experiment.conditions, out), deadline, name=f"{name}: drawings")
+    run_tasks(pool, _scores(experiment.conditions, out), deadline, name=f"{name}: measurements")
+
+
+def drawings_of(conditions: Iterable[Condition]) -> list[DrawingCell]:
+    """What all of them draw, each once, in their order."""
+    return list(dict.fromkeys(cell for one in conditions for cell in one.drawings))
+
+
+def all_taught(conditions: Iterable[Condition]) -> list[Taught]:
+    """Every apprentice that they need, each once."""
+    return list(dict.fromkeys(taught for one in conditions for taught in one.taught))
+
+
+def _lessons(conditions: Sequence[Condition], out: Path) -> Iterable[Iterable[Task]]:
+    for taught in all_taught(conditions):
+        if not is_ready(taught, out):
+            yield from (missing_lessons(lessons, numbers, out) for lessons, numbers in taught.wanted().items())
+
+
+def _trainings(conditions: Sequence[Condition], out: Path) -> Iterable[Task]:
+    judged = {taught for one in conditions if one.counted is not None for taught in one.taught[:1]}
+    for taught in all_taught(conditions):
+        if taught.is_taught(out) and not is_ready(taught, out):
+            yield train, (taught, out)
+    for taught in {one.model_copy(update={"gain_percentile": 0}): one for one in judged}.values():
+        if taught.is_taught(out) and not is_judged(taught, out):
+            yield judge_lessons, (taught, out)
+
+
+def _drawings(conditions: Sequence[Condition], out: Path) -> Iterable[Task]:
+    for cell in drawings_of(conditions):
+        if cell.source is None or is_ready(cell.source, out):
+            size = _SUBJECTS_A_TASK if isinstance(cell.rival, (BaseAlone, InContext, Truth)) else _TUNED_A_TASK
+            for numbers in batched(cell.missing(out), size):
+                yield draw_parts, (cell, numbers, out)
+
+
+def _scores(conditions: Sequence[Condition], out: Path) -> Iterable[Task]:
+    for cell in drawings_of(conditions):
+        if not cell.missing(out):
+            yield from ((score, (cell, place, out)) for place in unscored(cell, out))

@@ -1,0 +1,135 @@
+"""How large the experiments are, and who takes part: one object from which every plan follows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+from suti.core.records import Skill
+from suti.local.folder import packaged_models
+from suti.ml.apprentice.recipe import ApprenticeRecipe
+from suti.ml.diffusion.recipe import SamplingRecipe
+from suti.ml.experts.recipe import ExpertRecipe
+from suti.ml.model_files import folder_digest
+from suti.ml.rivals.dream_suti import DreamSuti
+from suti.ml.rivals.every import AnyRival
+from suti.ml.rivals.fine_tuned import DreamBooth, Lora
+from suti.ml.rivals.textual_inversion import TextualInversion
+from suti.ml.rivals.untuned import BaseAlone, InContext
+from suti.reproduce.drawings import DrawingCell, Truth
+from suti.reproduce.experts import ExpertsPlan
+from suti.reproduce.sources import Given, Packaged, Source, Taught, WrongSteps
+from suti.reproduce.subject_sets import SubjectSet
+from suti.stages.presets import TOY
+
+_LESSONS = ExpertsPlan()
+
+
+def _apprentice() -> ApprenticeRecipe:
+    """The toy preset's, at the rate that harmed likeness least (docs/decisions/0009)."""
+    return ApprenticeRecipe.model_validate(TOY["apprentice"]).model_copy(update={"learning_rate": 1e-5})
+
+
+def _full() -> ExpertRecipe:
+    return ExpertRecipe.model_validate(TOY["experts"])
+
+
+def _rivals() -> Mapping[str, AnyRival]:
+    """Values for networks of half a million weights: fewer steps, higher rates. No rare word: the toy world's texts
+    have a class word alone, which nothing but the subject is called by.
+    """
+    return {
+        "base": BaseAlone(),
+        "re-imagen": InContext(rival="re-imagen"),
+        "suti": InContext(rival="suti"),
+        "textual-inversion": TextualInversion(vectors=4, steps=200, learning_rate=0.02),
+        "dreambooth": DreamBooth(identifier="", prior_pictures=0, tuning=_full()),
+        "lora": Lora(identifier="", tuning=_LESSONS.expert.model_copy(update={"together": 1})),
+        "dream-suti": DreamSuti(steps=100, optimizer="adamw", learning_rate=1e-4, shown=4),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """How much of everything. The defaults have 504 pictures of 126 subjects in every cell."""
+
+    subjects: int = 42  # of each seed
+    pictures_each: int = 4
+    seeds: tuple[int, ...] = (0, 1, 2)
+    clusters: int = 256  # whose experts teach the apprentice
+    gain_clusters: int = 64  # of the gain threshold's apprentices
+    expert: ExpertRecipe = _LESSONS.expert
+    apprentice: ApprenticeRecipe = field(default_factory=_apprentice)
+    given: Given | None = None  # an apprentice from elsewhere takes the place of those taught here
+    rivals: Mapping[str, AnyRival] = field(default_factory=_rivals)
+    sampling: SamplingRecipe = field(default_factory=lambda: SamplingRecipe.model_validate(TOY["generation"]))
+
+    def set_of(self, seed: int, *, skill: Skill | None = None) -> SubjectSet:
+        """Whom a seed draws."""
+        return SubjectSet(subjects=self.subjects, pictures_each=self.pictures_each, skill=skill, seed=seed)
+
+    def taught(
+        self, seed: int, *, clusters: int | None = None, percentile: int = 0, wrong: tuple[WrongSteps, ...] = ()
+    ) -> Taught:
+        """An apprentice of the crawl's first clusters."""
+        lessons = _LESSONS.lessons()["experts"].model_copy(update={"expert": self.expert})
+        return Taught(
+            lessons=lessons,
+            clusters=clusters or self.clusters,
+            wrong=wrong,
+            gain_percentile=percentile,
+            start=packaged("warmstart"),
+            recipe=self.apprentice,
+            seed=seed,
+        )
+
+    def source_of(self, system: str, seed: int) -> Source:
+        """What a system starts from."""
+        if system in {"suti", "dream-suti"}:
+            return self.given or self.taught(seed)
+        return packaged("warmstart" if system == "re-imagen" else "base")
+
+    def drawings(
+        self,
+        system: str,
+        *,
+        rival: AnyRival | None = None,
+        shown: int = 4,
+        guidance: tuple[float, float] | None = None,
+        skill: Skill | None = None,
+    ) -> tuple[DrawingCell, ...]:
+        """What a system draws, a cell for each seed. `guidance` is the weight of the text and that of the subject."""
+        own = rival or self.rivals[system]
+        tuned = not isinstance(own, (BaseAlone, InContext))
+        return tuple(
+            DrawingCell(
+                system=system,
+                rival=own,
+                source=self.source_of(system, seed),
+                shown=shown,
+                subjects=self.set_of(seed, skill=skill),
+                sampling=self._sampling(guidance),
+                seed=seed if tuned else 0,
+            )
+            for seed in self.seeds
+        )
+
+    def truth(self, rival: str, *, skill: Skill | None = None) -> tuple[DrawingCell, ...]:
+        """The subject itself ("real"), or a stranger of its class ("stranger")."""
+        one = Truth.model_validate({"rival": rival})
+        return tuple(
+            DrawingCell(system=rival, rival=one, subjects=self.set_of(seed, skill=skill)) for seed in self.seeds
+        )
+
+    def _sampling(self, guidance: tuple[float, float] | None) -> SamplingRecipe:
+        if guidance is None:
+            return self.sampling
+        text, subject = guidance
+        if text == subject:  # two equal weights are one
+            return self.sampling.model_copy(update={"guidance": text})
+        return self.sampling.model_copy(update={"guidance": text, "subject_guidance": subject})
+
+
+@cache
+def packaged(name: str) -> Packaged:
+    """A small model that comes with Suti, by its hash."""
+    return Packaged.model_validate({"name": name, "sha256": folder_digest(packaged_models() / name)})

@@ -1,0 +1,97 @@
+"""Drawings measured: one cell for each drawing and metric, with a value for each picture."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from suti.reproduce.cells import Cell, CellFolder
+from suti.reproduce.drawings import DrawingCell, load_part
+from suti.reproduce.metrics import Metric, all_metrics
+
+SCORES = "scores"
+
+
+class ScoreCell(Cell):
+    """One drawing measured by one metric."""
+
+    drawing: DrawingCell
+    version: str  # of the metric
+
+    @classmethod
+    def of(cls, drawing: DrawingCell, metric: Metric) -> "ScoreCell":
+        """The cell of a drawing and a metric."""
+        names = "+".join(metric.names)
+        return cls(experiment=SCORES, system=drawing.system, condition=names, drawing=drawing, version=metric.version)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One picture: whose it is, and its values by metric."""
+
+    group: str  # subject and seed: pictures of one are no independent throws
+    prompt: str
+    skill: str
+    sample: int
+    values: Mapping[str, float]
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What two systems' pictures are paired by."""
+        return self.group, self.prompt, self.sample
+
+
+def score(drawing: DrawingCell, place: int, out: Path) -> None:
+    """Measure a finished drawing by the metric at this place among all, once."""
+    metric = all_metrics()[place]
+    CellFolder(out / SCORES).run(ScoreCell.of(drawing, metric), lambda: _measured(drawing, metric, out))
+
+
+def unscored(drawing: DrawingCell, out: Path) -> list[int]:
+    """The places of the metrics that have not measured it."""
+    folder = CellFolder(out / SCORES)
+    return [place for place, metric in enumerate(all_metrics()) if folder.find(ScoreCell.of(drawing, metric)) is None]
+
+
+def scored(drawing: DrawingCell, out: Path) -> list[Scored]:
+    """All pictures of a drawing with what was measured so far; none while no metric has."""
+    rows: dict[tuple[str, str, int], Scored] = {}
+    folder = CellFolder(out / SCORES)
+    for metric in all_metrics():
+        found = folder.find(ScoreCell.of(drawing, metric))
+        for one in [] if found is None else found["pictures"]:
+            new = Scored(**one)
+            before = rows.get(new.key)
+            rows[new.key] = new if before is None else replace(new, values={**before.values, **new.values})
+    return list(rows.values())
+
+
+def _measured(drawing: DrawingCell, metric: Metric, out: Path) -> dict[str, Any]:
+    pictures: list[dict[str, Any]] = []
+    for number in range(drawing.subjects.subjects):
+        asked, part = drawing.subjects.asked(number), load_part(drawing.part(out, number))
+        found = metric.measure(asked, part.pictures_NCHW)
+        pictures += [
+            {
+                "group": f"{drawing.subjects.seed}/{number}",
+                "prompt": asked.wanted.text,
+                "skill": asked.skill.value,
+                "sample": sample,
+                "values": {name: values[sample] for name, values in found.items()},
+            }
+            for sample in range(len(part.pictures_NCHW))
+        ]
+    return {"pictures": pictures}
+
+
+def seconds_to_first_picture(drawing: DrawingCell, out: Path) -> list[float]:
+    """Of each subject that was drawn."""
+    paths = [drawing.part(out, number) for number in range(drawing.subjects.subjects)]
+    return [load_part(path).first_picture_seconds for path in paths if path.exists()]
+
+
+def drawing_seconds(drawings: Sequence[DrawingCell], out: Path) -> float:
+    """One core's seconds of preparing and drawing, of what there is."""
+    paths = [one.part(out, number) for one in drawings for number in range(one.subjects.subjects)]
+    parts = [load_part(path) for path in paths if path.exists()]
+    return sum(part.prepare_seconds + part.draw_seconds for part in parts)
