@@ -20,7 +20,7 @@ from suti.stages.run_spec import ModelRef, RunSpec
 if TYPE_CHECKING:
     # Each back end is imported where it is loaded: captioning by an endpoint has no torch, selection no openai, and
     # diffusers is slow to import and large in memory; only experts need it.
-    from suti.ml.captions.openai_endpoint import Endpoint
+    from suti.ml.chat_endpoint import Endpoint
     from suti.ml.clip.encoder import ClipEncoder
     from suti.ml.diffusion.base import Base
 
@@ -179,7 +179,7 @@ class StageModels:
                 return EndpointRewriter(self._endpoint(recipe.rewriter_model))
 
     def _endpoint(self, model: str) -> "Endpoint":
-        from suti.ml.captions.openai_endpoint import Endpoint  # noqa: PLC0415 - see above
+        from suti.ml.chat_endpoint import Endpoint  # noqa: PLC0415 - see above
 
         recipe = self.spec.captioning
         place = named_endpoint(recipe.endpoint, self._endpoints)

@@ -11,8 +11,8 @@ from suti.infra.tables import from_parquet
 from suti.infra.tombstones import Tombstone, add_tombstone
 from suti.ml.captions.alt_text import same
 from suti.ml.captions.endpoints import NamedEndpoint
-from suti.ml.captions.openai_endpoint import EndpointUnavailable
 from suti.ml.captions.recipe import CaptioningRecipe
+from suti.ml.chat_endpoint import EndpointUnavailable
 from suti.stages.captioning import run_shard
 from tests.unit.ml.captions.endpoint_server import ChatServer, Reply, Request, serving
 from tests.unit.stages.shards import Run, open_run, select

@@ -1,6 +1,6 @@
-"""CLIP-T and CLIP-I, as subject-driven generation is judged (DreamBooth, section 4.2; SuTI, section 5).
+"""DINO, CLIP-I and CLIP-T, as subject-driven generation is judged (DreamBooth, section 4.2; SuTI, section 5).
 
-Legend: N drawn pictures, K demonstrations of each, D embedding width.
+Legend: N drawn pictures, K demonstrations or references of each, D embedding width.
 """
 
 import torch
@@ -21,3 +21,20 @@ def clip_i(image_ND: Tensor, demos_NKD: Tensor) -> Tensor:
     Shapes: (N, D), (N, K, D), rows of unit length -> (N,), in [-1, 1].
     """
     return torch.einsum("nd,nkd->nk", image_ND, demos_NKD).mean(dim=-1)
+
+
+def likeness(image_ND: Tensor, references_KD: Tensor) -> Tensor:
+    """How much each picture looks like all of one subject's references, on the average: the DINO score of DINO's rows.
+
+    Shapes: (N, D), (K, D), rows of unit length -> (N,), in [-1, 1].
+    """
+    return (image_ND @ references_KD.T).mean(dim=-1)
+
+
+def likeness_to_others(references_KD: Tensor) -> Tensor:
+    """How much each real picture looks like the subject's other real pictures: the row "real images" of Table 1.
+
+    Shapes: (K, D) with K > 1, rows of unit length -> (K,), in [-1, 1].
+    """
+    cosine_KK = references_KD @ references_KD.T
+    return (cosine_KK.sum(dim=-1) - cosine_KK.diagonal()) / (len(references_KD) - 1)

@@ -10,13 +10,8 @@ from PIL import Image
 
 from suti.core.records import Skill
 from suti.ml.captions.interfaces import AnswerUnusable, TargetPrompt
-from suti.ml.captions.openai_endpoint import (
-    Endpoint,
-    EndpointCaptioner,
-    EndpointRefused,
-    EndpointRewriter,
-    EndpointUnavailable,
-)
+from suti.ml.captions.openai_endpoint import EndpointCaptioner, EndpointRewriter
+from suti.ml.chat_endpoint import Endpoint, EndpointRefused, EndpointUnavailable
 from tests.unit.ml.captions.endpoint_server import ChatServer, Reply, Request, serving
 
 

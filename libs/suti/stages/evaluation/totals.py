@@ -1,0 +1,120 @@
+"""From rows to totals: means with intervals over subjects, and beside each how many scores are missing, and why."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from suti.ml.evaluation.intervals import bootstrap_mean, compare
+from suti.stages.evaluation.rows import EvaluationRow
+
+
+class Total(BaseModel):
+    """One metric of one system under one condition."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    system: str
+    metric: str
+    condition: str = Field(description="`all`, or a skill.")
+    mean: float | None = Field(description="None where there is not one score.")
+    low: float | None = Field(description="Lower bound of the 95 % interval, subjects resampled.")
+    high: float | None
+    n: int = Field(description="Pictures with a score.")
+    subjects: int = Field(description="Subjects with a score.")
+    missing: int = Field(description="Pictures without one; they are in no mean.")
+    reasons: dict[str, int] = Field(description="Why they have none.")
+    short_of_references: int = Field(description="Scores that are a mean over fewer references than they should be.")
+    protocol_id: str
+    model_sha256: str
+
+
+class Difference(BaseModel):
+    """One metric of two systems on the same subjects, prompts and samples."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    one: str
+    other: str
+    metric: str
+    condition: str
+    mean: float = Field(description="How much the first lies above the second.")
+    low: float
+    high: float
+    probability: float = Field(description="That the first is above the second: bootstrap over subjects.")
+    n: int = Field(description="Pairs of pictures.")
+    subjects: int
+    unpaired: int = Field(description="Scores of either that the other has no counterpart of; they are left out.")
+    protocol_id: str
+
+
+def totals(rows: Iterable[EvaluationRow]) -> list[Total]:
+    """Every metric of every system and protocol: over all, and for each skill apart."""
+    groups: dict[tuple[str, str, str, str], list[EvaluationRow]] = {}
+    for row in rows:
+        for condition in ("all", row.skill) if row.skill else ("all",):
+            groups.setdefault((row.system, row.metric, condition, row.protocol_id), []).append(row)
+    return [_total(*key[:3], found) for key, found in groups.items()]
+
+
+def differences(one: Iterable[EvaluationRow], other: Iterable[EvaluationRow]) -> list[Difference]:
+    """What the first system has over the second, for every metric that both were given under one protocol.
+
+    Rows are paired by subject, prompt, sample and metric; rows about real pictures are of no system.
+    """
+    first, second = _by_pair(one), _by_pair(other)
+    metrics = sorted({(key[0], key[-1]) for key in first.keys() & second.keys()})
+    found: list[Difference] = []
+    for protocol_id, metric in metrics:
+        keys = {key for key in first.keys() | second.keys() if (key[0], key[-1]) == (protocol_id, metric)}
+        skills = sorted({(first.get(key) or second[key]).skill for key in keys})
+        for condition in ("all", *skills):
+            chosen = sorted(key for key in keys if condition in {"all", (first.get(key) or second[key]).skill})
+            pairs = [(first[key], second[key]) for key in chosen if key in first and key in second]
+            if pairs:
+                found.append(_difference(pairs, condition, unpaired=len(chosen) - len(pairs)))
+    return found
+
+
+def _total(system: str, metric: str, condition: str, rows: Sequence[EvaluationRow]) -> Total:
+    scored = [(row.score, row.subject) for row in rows if row.score is not None]
+    interval = bootstrap_mean([score for score, _ in scored], groups=[name for _, name in scored]) if scored else None
+    return Total(
+        system=system,
+        metric=metric,
+        condition=condition,
+        mean=interval.mean if interval else None,
+        low=interval.low if interval else None,
+        high=interval.high if interval else None,
+        n=len(scored),
+        subjects=len({name for _, name in scored}),
+        missing=len(rows) - len(scored),
+        reasons=dict(sorted(Counter(row.reason for row in rows if row.score is None).items())),
+        short_of_references=sum(row.references_missing > 0 for row in rows if row.score is not None),
+        protocol_id=rows[0].protocol_id,
+        model_sha256=rows[0].system_sha256,
+    )
+
+
+def _by_pair(rows: Iterable[EvaluationRow]) -> dict[tuple[str, str, str, int, int, str], EvaluationRow]:
+    return {(row.protocol_id, *row.pair): row for row in rows if row.score is not None and row.prompt_number >= 0}
+
+
+def _difference(pairs: Sequence[tuple[EvaluationRow, EvaluationRow]], condition: str, *, unpaired: int) -> Difference:
+    one, other = [a.score or 0.0 for a, _ in pairs], [b.score or 0.0 for _, b in pairs]
+    found = compare(one, other, groups=[a.subject for a, _ in pairs])
+    first, second = pairs[0]
+    return Difference(
+        one=first.system,
+        other=second.system,
+        metric=first.metric,
+        condition=condition,
+        mean=found.difference.mean,
+        low=found.difference.low,
+        high=found.difference.high,
+        probability=found.probability,
+        n=len(pairs),
+        subjects=found.groups,
+        unpaired=unpaired,
+        protocol_id=first.protocol_id,
+    )
