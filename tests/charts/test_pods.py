@@ -67,9 +67,9 @@ def test_a_service_is_probed_by_grpc_health_also_behind_tls(name: str) -> None:
 
 @pytest.mark.parametrize("case", ["minimal", "full"])
 @pytest.mark.parametrize("name", COMPONENTS)
-def test_a_service_gives_up_waiting_for_the_bus_by_itself_before_the_kubelet_does(name: str, case: str) -> None:
+def test_a_service_gives_up_waiting_for_bus_and_store_by_itself_before_the_kubelet_does(name: str, case: str) -> None:
     (container,) = render(case).of("Deployment")[name]["spec"]["template"]["spec"]["containers"]
-    patience_s = next(float(one["value"]) for one in container["env"] if one["name"].endswith("_NATS_PATIENCE_S"))
+    patience_s = next(float(one["value"]) for one in container["env"] if one["name"].endswith("_PATIENCE_S"))
     probe = container["startupProbe"]
 
     assert 0 < patience_s <= 0.9 * probe["periodSeconds"] * probe["failureThreshold"]

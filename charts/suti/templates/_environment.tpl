@@ -65,7 +65,7 @@
 {{- $_ := set $told "LISTEN" "0.0.0.0:50051" }}
 {{- $_ := set $told "HEALTH_LISTEN" "0.0.0.0:50052" }}
 {{- $_ := set $told "DRAIN_S" (sub (sub .values.terminationGracePeriodSeconds .values.preStopSeconds) 5 | toString) }}
-{{- $_ := set $told "NATS_PATIENCE_S" (div (mul .values.startupSeconds 4) 5 | toString) }}
+{{- $_ := set $told "PATIENCE_S" (div (mul .values.startupSeconds 4) 5 | toString) }}
 {{- $_ := set $told "MODELS_PATH" (include "suti.models.path" .root) }}
 {{- $_ := set $told "LOG_LEVEL" $v.telemetry.logLevel }}
 {{- $_ := set $told "LOG_JSON" "true" }}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from suti.core.errors import BadConfiguration, SutiError
-from suti.infra.bus.arrival import bus_once_there
+from suti.infra.arrival import bus_and_store_there
 from suti.infra.bus.connection import Bus
 from suti.infra.bus.worker import Worker
 from suti.infra.lifecycle import serve, unless_stopped
@@ -35,7 +35,7 @@ class Service:
 def run_service[Settings: ServiceSettings](
     name: str, settings: Settings, wire: Callable[[Settings, Bus], Service]
 ) -> None:
-    """Logs, telemetry, bus once it is there, and then the service as `wire` makes it, until SIGTERM.
+    """Logs, telemetry, bus and store once they are there, and then the service as `wire` makes it, until SIGTERM.
 
     The process ends with 0 then, and with the exit code of the error (`suti.core.errors.ExitCode`) that ended it
     otherwise; its reason is the last thing that the log says.
@@ -84,4 +84,4 @@ async def _bus(name: str, settings: ServiceSettings) -> Bus:
     def connect(limit_s: float) -> Awaitable[Bus]:
         return settings.connect_bus(name, timeout_s=limit_s)
 
-    return await bus_once_there(connect, patience_s=settings.nats_patience_s)
+    return await bus_and_store_there(connect, settings.open_store(), patience_s=settings.patience_s)

@@ -39,9 +39,6 @@ class ServiceSettings(BaseSettings):
     nats_token: SecretStr | None = None
     nats_ca: Path | None = Field(default=None, description="Authority of the servers' certificate; unset: public ones.")
     nats_inbox: str = Field(default="_INBOX", description="Where answers come in; a user's own keeps others from them.")
-    nats_patience_s: PositiveFloat = Field(
-        default=60.0, description="How long NATS and its work queue may take to be there when the service starts."
-    )
     nats_replicas: PositiveInt = Field(default=1, description="Servers that keep each ticket.")
     store_url: str = Field(default="file:///var/lib/suti/store", description="file:///folder or s3://bucket/prefix.")
     store_endpoint: str | None = Field(default=None, description="S3 endpoint; unset for AWS.")
@@ -49,6 +46,9 @@ class ServiceSettings(BaseSettings):
     store_access_key: SecretStr | None = None
     store_secret_key: SecretStr | None = None
     store_allow_http: bool = Field(default=False, description="S3 without TLS: loopback or a trusted network alone.")
+    patience_s: PositiveFloat = Field(
+        default=60.0, description="How long NATS, its work queue and the store may take to be there at the start."
+    )
     drain_s: PositiveFloat = Field(
         default=25.0, description="Seconds from SIGTERM to exit; below the pod's grace period."
     )

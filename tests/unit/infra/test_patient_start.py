@@ -1,4 +1,4 @@
-"""A service whose bus comes late waits for it, says so once, and tells whoever asks that it serves nothing yet."""
+"""A service whose bus or store comes late waits, says so once, and tells whoever asks that it serves nothing yet."""
 
 import asyncio
 import json
@@ -18,8 +18,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from suti.infra.bus.connection import Bus
 from suti.infra.rpc.server import MODEL, PROCESS
-from tests.servers.nats import NatsServer, free_port
+from tests.servers.minio import MinioServer, minio_server
+from tests.servers.nats import NatsServer, free_port, nats_server
 from tests.waiting import appears, becomes
+
+__all__ = ["minio_server", "nats_server"]
 
 SERVICE = """
 from suti.infra.service import Service, run_service
@@ -130,8 +133,34 @@ async def test_a_service_waits_for_the_queue_that_somebody_else_makes(start: Sta
     assert (meanwhile, code) == ("NOT_SERVING", 0)
 
 
+async def test_a_service_waits_for_the_bucket_that_somebody_else_makes(
+    start: Start, nats_server: NatsServer, minio_server: MinioServer
+) -> None:
+    service = await start(nats_server.url, **store_settings(minio_server, "late-bucket"))
+    await service.waits_for("the store s3://late-bucket")
+    meanwhile = await service.says(MODEL)
+
+    await asyncio.to_thread(minio_server.new_store, "late-bucket")
+
+    await appears(service.port_file)
+    await becomes(lambda: _serves(service))
+    assert meanwhile == "NOT_SERVING"
+    assert sum(line.startswith("waiting for") for line in service.log()) == 1
+
+
+async def test_keys_that_the_store_does_not_take_end_the_service_with_their_name(
+    start: Start, nats_server: NatsServer, minio_server: MinioServer
+) -> None:
+    await asyncio.to_thread(minio_server.new_store, "refusing")
+    told = store_settings(minio_server, "refusing") | {"store_secret_key": "of-somebody-else"}
+    service = await start(nats_server.url, **told, patience_s="3")
+
+    assert await asyncio.wait_for(service.process.wait(), 60) == 78
+    assert service.log()[-1].startswith("STORE_REFUSED: ")
+
+
 async def test_patience_has_an_end_and_the_log_says_what_was_missing(start: Start) -> None:
-    service = await start(f"nats://127.0.0.1:{free_port()}", nats_patience_s="2")
+    service = await start(f"nats://127.0.0.1:{free_port()}", patience_s="2")
 
     assert await asyncio.wait_for(service.process.wait(), 60) == 75
     assert service.log()[-1].startswith("BUS_UNAVAILABLE: NATS at")
@@ -142,7 +171,7 @@ async def test_a_user_that_the_server_does_not_know_ends_the_service_at_once(sta
     server = NatsServer(tmp_path / "nats", arguments=("-c", str(tmp_path / "rights.conf")))
     server.start()
     try:
-        service = await start(server.url, nats_user="stranger", nats_password="x", nats_patience_s="600")
+        service = await start(server.url, nats_user="stranger", nats_password="x", patience_s="600")
         code = await asyncio.wait_for(service.process.wait(), 60)
     finally:
         server.stop()
@@ -152,7 +181,7 @@ async def test_a_user_that_the_server_does_not_know_ends_the_service_at_once(sta
 
 
 async def test_a_service_that_waits_ends_as_soon_as_it_is_asked_to(start: Start) -> None:
-    service = await start(f"nats://127.0.0.1:{free_port()}", nats_patience_s="600")
+    service = await start(f"nats://127.0.0.1:{free_port()}", patience_s="600")
     await service.waits_for("NATS")
     began = time.monotonic()
 
@@ -160,6 +189,18 @@ async def test_a_service_that_waits_ends_as_soon_as_it_is_asked_to(start: Start)
 
     assert await asyncio.wait_for(service.process.wait(), 60) == 0
     assert time.monotonic() - began < 5
+
+
+def store_settings(server: MinioServer, bucket: str) -> dict[str, str]:
+    """Where a service's store is."""
+    return {
+        "store_url": f"s3://{bucket}",
+        "store_endpoint": server.endpoint,
+        "store_access_key": server.access_key,
+        "store_secret_key": server.secret_key,
+        "store_region": "us-east-1",
+        "store_allow_http": "true",
+    }
 
 
 async def _serves(service: Started) -> bool:
