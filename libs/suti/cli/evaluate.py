@@ -1,4 +1,4 @@
-"""`suti evaluate`: scores of what a model draws."""
+"""`suti evaluate`: scores of what a model draws, of toy subjects (`toy`, also without its name) or of one's own."""
 
 import time
 from datetime import UTC, datetime
@@ -7,26 +7,44 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from typer.core import TyperGroup
 
 from suti.cli.answers import answer_console
 from suti.cli.connection import DEFAULT_DATA, DataOption
+from suti.cli.evaluate_compare import compare
+from suti.cli.evaluate_dreambench import dreambench
+from suti.cli.evaluated_models import load_drawing_model
 from suti.cli.generate import SamplerChoice
 from suti.cli.progress import reported
 from suti.cli.threads import take_half_the_cores
 from suti.core.errors import InvalidArgument
-from suti.local.folder import DataFolder, models_path, packaged_models
+from suti.local.folder import packaged_models
 
 if TYPE_CHECKING:
+    from typer._click import Context  # typer carries its own click
+
     from suti.local.evaluation import Evaluation
-    from suti.ml.subject.files import SubjectModel
-    from suti.stages.generation.entries import ModelEntry
 
-app = typer.Typer(help="Score what a model draws of subjects it never saw.")
-
+_TOY = "toy"
 _FEW = 200  # pictures, below which an interval is wide
 
 
-@app.command()
+class ToyUnlessNamed(TyperGroup):
+    """`suti evaluate MODEL` is `suti evaluate toy MODEL`."""
+
+    def parse_args(self, ctx: "Context", args: list[str]) -> list[str]:
+        """The arguments with the command's name before them, if it is left out."""
+        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
+            args = [_TOY, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(help="Score what a model draws of subjects it never saw.", cls=ToyUnlessNamed)
+app.command(name="dreambench")(dreambench)
+app.command(name="compare")(compare)
+
+
+@app.command(name=_TOY)
 def evaluate(  # noqa: PLR0917 - options, given by name
     model: Annotated[
         str, typer.Argument(help="A name of `suti models list` or a folder; unset: the promoted apprentice.")
@@ -61,7 +79,7 @@ def evaluate(  # noqa: PLR0917 - options, given by name
         raise InvalidArgument("--out", f"{out} is a folder: name a file in it")
     take_half_the_cores()
     with reported("loading the model") as report:
-        entry, drawing = _load(model, data)
+        entry, drawing = load_drawing_model(model, data)
         order = DrawOrder(prompt="-", steps=steps, guidance=guidance, sampler=sampler)
         encoder = load_clip(clip or str(packaged_models() / "clip"))
         sampling = order.recipe(entry.sampling)
@@ -96,34 +114,6 @@ def evaluate(  # noqa: PLR0917 - options, given by name
         console.print(f"Only {plan.pictures} pictures: the intervals are wide, {_FEW} or more say something.")
     if out is not None:
         console.print(f"Scores: {out.absolute()}", soft_wrap=True)
-
-
-def _load(name: str, data: Path) -> "tuple[ModelEntry, SubjectModel]":
-    """The model that is meant, from a folder, from what is installed or imported, or from the data folder's runs."""
-    from suti.core.model_rules import ALL_ALLOWED  # noqa: PLC0415
-    from suti.infra.store import Store  # noqa: PLC0415 - not needed otherwise
-    from suti.ml.model_files import folder_digest  # noqa: PLC0415
-    from suti.ml.subject.files import load_subject_model  # noqa: PLC0415
-    from suti.stages.generation.entries import DRAWING, entry_of_folder  # noqa: PLC0415
-    from suti.stages.generation.shelf import ModelShelf  # noqa: PLC0415
-    from suti.stages.model_catalogue import ModelCatalogue, UnknownModel  # noqa: PLC0415
-
-    here, folder = DataFolder(data.absolute()), Path(name).expanduser()
-    catalogue = ModelCatalogue.from_path(models_path(here), ALL_ALLOWED)
-    given = bool(name) and folder.is_dir()
-    if not given and here.store.is_dir():  # where runs are, and what was promoted
-        shelf = ModelShelf(Store.open(here.store_url), catalogue, cache=here.model_cache, keep=1)
-        entry = shelf.find(name)
-        return entry, shelf.load(entry)
-    if not name:
-        raise UnknownModel("model", f"{data} is no data folder of `suti up`: name one with --data, or a model")
-    folder = folder if given else catalogue.folder(name)
-    entry = entry_of_folder(folder.resolve().name, folder_digest(folder), folder)
-    if entry.kind not in DRAWING:
-        raise UnknownModel("model", f"{name} is of kind {entry.kind}: name one that draws")
-    model = load_subject_model(folder)
-    model.network.eval().requires_grad_(False)
-    return entry, model
 
 
 def _table(found: "Evaluation") -> Table:

@@ -111,21 +111,24 @@ def _by_timm(folder: Path, digest: str, device: str | torch.device) -> DinoEncod
 
 
 def _by_transformers(folder: Path, digest: str, device: str | torch.device) -> DinoEncoder:
-    from safetensors.torch import load_file  # noqa: PLC0415
     from transformers import AutoConfig, AutoModel  # noqa: PLC0415
 
     config = cast("Any", AutoConfig).from_pretrained(folder)
     extra = {"add_pooling_layer": False} if config.model_type == "vit" else {}
-    model = cast("Any", AutoModel).from_config(config, **extra)
-    stored = load_file(folder / "model.safetensors")
-    stored = {name.removeprefix(f"{config.model_type}."): tensor for name, tensor in stored.items()}
-    wanted = model.state_dict()
-    _check(folder, wanted, stored)
-    model.load_state_dict({name: stored[name] for name in wanted})
-    side_px, patch_px = int(config.image_size), int(config.patch_size)
-    return DinoEncoder(
-        model, lambda pictures: model(pixel_values=pictures).last_hidden_state, side_px, patch_px, digest, device
+    # By transformers' own loader, since names in files are not those in memory.
+    loaded = cast("Any", AutoModel).from_pretrained(
+        folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **extra
     )
+    model, told = cast("tuple[Any, dict[str, Any]]", loaded)
+    if lacking := sorted(told["missing_keys"]):
+        raise ModelInvalid(f"{folder}: tensor {lacking[0]} is missing: copy the folder anew")
+    _check_finite(folder, model.state_dict())
+    side_px, patch_px = int(config.image_size), int(config.patch_size)
+
+    def tokens(pictures_NCHW: Tensor) -> Tensor:
+        return model(pixel_values=pictures_NCHW).last_hidden_state
+
+    return DinoEncoder(model, tokens, side_px, patch_px, digest, device)
 
 
 def _check(folder: Path, wanted: dict[str, Tensor], stored: dict[str, Tensor]) -> None:
@@ -133,5 +136,10 @@ def _check(folder: Path, wanted: dict[str, Tensor], stored: dict[str, Tensor]) -
         if name not in stored or stored[name].shape != tensor.shape:
             found = "missing" if name not in stored else f"of shape {tuple(stored[name].shape)}"
             raise ModelInvalid(f"{folder}: tensor {name} is {found}, the configuration says {tuple(tensor.shape)}")
-        if stored[name].is_floating_point() and not bool(torch.isfinite(stored[name]).all()):
+    _check_finite(folder, {name: stored[name] for name in wanted})
+
+
+def _check_finite(folder: Path, tensors: dict[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise ModelInvalid(f"{folder}: tensor {name} holds NaN or infinity: copy or train the model anew")

@@ -21,8 +21,8 @@ _TOKENS = 512
 _ASK = (
     "The first {count} pictures show one subject, a {class_word}. The last picture was drawn by a program that was "
     "asked for: {prompt!r}, with this same subject. Judge the last picture with three questions, each answered with 1 "
-    "for yes or 0 for no. subject: is it this very subject, its shape, colours, pattern and details preserved where the "
-    "text does not ask for a change, and not merely another {class_word}? text: does it show everything the text says? "
+    "for yes or 0 for no. subject: is it this very subject, its shape, colours, pattern and details preserved where "
+    "the text does not ask for a change, and not merely another {class_word}? text: does it show all the text says? "
     "photorealism: is it free of artefacts, blurred or broken parts, and does it look as a photo would, or as a work "
     "in the style that the text asks for? "
     'Answer as JSON: {{"subject": 0, "text": 0, "photorealism": 0}}'

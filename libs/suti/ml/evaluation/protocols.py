@@ -25,9 +25,14 @@ class Preprocessing(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    resize: Literal["short", "squash"] = Field("short", description="The shorter side, or both whatever the shape.")
+    resize: Literal["short", "squash"] = Field(
+        default="short", description="The shorter side, or both whatever the shape."
+    )
     crop: float = Field(
-        224 / 256, gt=0, le=1, description="The middle square that is kept, as a fraction of the resized shorter side."
+        default=224 / 256,
+        gt=0,
+        le=1,
+        description="The middle square that is kept, as a fraction of the resized shorter side.",
     )
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
@@ -48,14 +53,17 @@ class Protocol(BaseModel):
 
     name: str
     references: Literal["all", "demonstrations", "others"] = Field(
-        "all", description="Which real pictures are averaged over: all, those the system saw, or those it did not see."
+        default="all",
+        description="Which real pictures are averaged over: all, those the system saw, or those it did not see.",
     )
     background: Literal["kept", "removed"] = Field(
-        "kept", description="removed: outside its mask, a picture is the colour that preprocessing turns into 0."
+        default="kept",
+        description="removed: outside its mask, a picture is the colour that preprocessing turns into 0.",
     )
     picture: Preprocessing = Preprocessing()
     text: Literal["class", "token-class"] = Field(
-        "class", description="What stands for the subject in the text of CLIP-T: its class word, or token and class."
+        default="class",
+        description="What stands for the subject in the text of CLIP-T: its class word, or token and class.",
     )
 
     def protocol_id(self, *, dino_sha256: str, dino_px: int, clip_sha256: str) -> str:

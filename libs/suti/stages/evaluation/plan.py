@@ -25,9 +25,9 @@ class System(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    sha256: str = Field("", description="Of the model; empty where nobody knows.")
-    settings: str = Field("", description="How it draws, as far as that is known: sampler, steps, guidance.")
-    sees_subjects: bool = Field(True, description="False for a model that draws from the prompt alone.")
+    sha256: str = Field(default="", description="Of the model; empty where nobody knows.")
+    settings: str = Field(default="", description="How it draws, as far as that is known: sampler, steps, guidance.")
+    sees_subjects: bool = Field(default=True, description="False for a model that draws from the prompt alone.")
 
 
 class PlannedSubject(BaseModel):
@@ -53,10 +53,10 @@ class EvaluationPlan(BaseModel):
     prompts: str = Field(description="Name of the set of prompts.")
     prompt_set: PromptSet
     numbers: tuple[int, ...] = Field(description="Which of the prompts are drawn; empty: all.")
-    samples: PositiveInt = Field(4, description="Drawings of each prompt.")
-    token: str = Field("", description="Stands before the class word in what the system is asked for.")
-    seed: int = Field(0, ge=0, lt=2**63)
-    real: bool = Field(True, description="Whether real pictures are measured against one another too.")
+    samples: PositiveInt = Field(default=4, description="Drawings of each prompt.")
+    token: str = Field(default="", description="Stands before the class word in what the system is asked for.")
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    real: bool = Field(default=True, description="Whether real pictures are measured against one another too.")
     dino_sha256: str
     clip_sha256: str
     segmenter_sha256: str = ""

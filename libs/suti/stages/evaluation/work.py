@@ -174,7 +174,7 @@ class SubjectWork:
         return rows
 
     def real_rows(self) -> list[EvaluationRow]:
-        """Each real picture against the others: the upper end of the scale. A subject without any has rows that say so."""
+        """Each real picture against the others: the upper end of the scale. Where there is none, a row says so."""
         sheet = Sheet.of(self._plan, self._subject, None)
         lost = [Missing("PICTURE_UNREADABLE", f"{path}: {why}") for path, why in self._refused.items()]
         if not self._subject.files:

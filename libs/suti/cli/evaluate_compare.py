@@ -1,0 +1,71 @@
+"""`suti evaluate compare`: two systems' rows side by side, pair by pair."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from suti.cli.answers import answer_console
+from suti.core.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from suti.stages.evaluation.rows import EvaluationRow
+    from suti.stages.evaluation.totals import Difference
+
+
+def compare(
+    one: Annotated[Path, typer.Argument(help="The folder of an evaluation, or its rows.parquet.")],
+    other: Annotated[Path, typer.Argument(help="Another system's, of the same subjects and prompts.")],
+    out: Annotated[Path | None, typer.Option(help="Where to write the differences as JSON.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the JSON and no table.")] = False,
+) -> None:
+    """Say how much the first system lies above the second, and how probable that order is for other subjects.
+
+    Only drawings of the same subject, prompt and sample are compared, and only scores of one protocol.
+    """
+    from suti.stages.evaluation.totals import differences  # noqa: PLC0415 - brings pyarrow
+
+    found = differences(_rows(one), _rows(other))
+    if not found:
+        raise InvalidArgument("OTHER", "the two have no pair of scores under one protocol: evaluate both with the same")
+    text = json.dumps([row.model_dump() for row in found], indent=1) + "\n"
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")
+    if as_json:
+        typer.echo(text, nl=False)
+        return
+    console = answer_console()
+    console.print(f"{found[0].one} minus {found[0].other}")
+    console.print(_table(found))
+
+
+def _rows(place: Path) -> "list[EvaluationRow]":
+    from suti.infra.tables import from_parquet  # noqa: PLC0415
+    from suti.stages.evaluation.places import ROWS  # noqa: PLC0415
+    from suti.stages.evaluation.rows import EvaluationRow  # noqa: PLC0415
+
+    path = place / ROWS if place.is_dir() else place
+    if not path.is_file():
+        raise InvalidArgument(str(place), f"there is no {path}: name the --out of `suti evaluate dreambench`")
+    return from_parquet(path.read_bytes(), EvaluationRow)
+
+
+def _table(found: "list[Difference]") -> Table:
+    table = Table(
+        "metric", "", "mean", "95 % interval", "P(first above)", "pairs", "left out", box=None, pad_edge=False
+    )
+    for row in found:
+        interval = f"{row.low:+.3f} to {row.high:+.3f}"
+        table.add_row(
+            row.metric,
+            row.condition,
+            f"{row.mean:+.3f}",
+            interval,
+            f"{row.probability:.3f}",
+            f"{row.n} of {row.subjects} subjects",
+            str(row.unpaired),
+        )
+    return table

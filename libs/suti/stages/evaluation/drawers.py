@@ -1,0 +1,67 @@
+"""A model of ours as a system under test, drawing in this process what the generation service would draw.
+
+Legend: N pictures, K demonstrations, C channels, H height, W width.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from suti.core.seeds import derive_seed
+from suti.ml.diffusion.latents import picture_to_tensor, tensor_to_picture, to_model_space, to_pictures
+from suti.ml.diffusion.recipe import SamplingRecipe
+from suti.ml.subject.attention import SubjectContext
+from suti.ml.subject.drawing import draw_subject_pictures, encode_subject
+from suti.ml.subject.files import SubjectModel
+from suti.stages.evaluation.subjects import EvaluationSubject, open_picture
+from suti.stages.generation.painter import DrawingDiverged
+
+type Demonstrations = Callable[[EvaluationSubject], Sequence[tuple[Path, str]]]
+"""Which pictures of a subject a system is shown, each with its caption."""
+
+
+class ModelDrawer:
+    """Draws with a model in memory. A subject is encoded once for all prompts that follow one another."""
+
+    def __init__(
+        self, model: SubjectModel, *, sampling: SamplingRecipe, sees_subjects: bool, demonstrations: Demonstrations
+    ) -> None:
+        self._model, self._sampling, self._sees = model, sampling, sees_subjects
+        self._demonstrations = demonstrations
+        self._encoded: tuple[str, SubjectContext] | None = None
+
+    def draw(self, subject: EvaluationSubject, prompt: str, seeds: Sequence[int]) -> list[Image.Image]:
+        """One picture for each seed. Raises DrawingDiverged."""
+        drawn_NCHW = draw_subject_pictures(
+            self._model,
+            prompts=[prompt] * len(seeds),
+            seeds=[derive_seed(seed, "generation", 0) for seed in seeds],  # as the service derives a picture's
+            subject=self._context(subject) if self._sees else None,
+            recipe=self._sampling,
+        )
+        pictures_NCHW = to_pictures(self._model.base, drawn_NCHW)
+        if not bool(torch.isfinite(pictures_NCHW).all()):
+            raise DrawingDiverged("a picture is not made of numbers: lower --guidance, or evaluate another model")
+        return [tensor_to_picture(picture_CHW) for picture_CHW in pictures_NCHW]
+
+    def _context(self, subject: EvaluationSubject) -> SubjectContext:
+        if self._encoded is None or self._encoded[0] != subject.name:
+            base, shown = self._model.base, self._demonstrations(subject)
+            pictures = [open_picture(path).image.convert("RGB") for path, _ in shown]
+            pictures_KCHW = torch.stack([picture_to_tensor(picture, base.size_px) for picture in pictures])
+            latents_KCHW = to_model_space(base, pictures_KCHW.to(base.device)).to(base.unet.dtype)
+            self._encoded = (subject.name, encode_subject(self._model, latents_KCHW, [text for _, text in shown]))
+        return self._encoded[1]
+
+
+def demonstrations_of(subject: EvaluationSubject, shown: Sequence[str]) -> list[tuple[Path, str]]:
+    """The subject's demonstrations; what `00.txt` says of `00.jpg`, else "a" and the class word."""
+    found: list[tuple[Path, str]] = []
+    for path in subject.files:
+        if path.name in shown:
+            told = path.with_suffix(".txt")
+            text = told.read_text(encoding="utf-8").strip() if told.is_file() else f"a {subject.class_word}"
+            found.append((path, text))
+    return found
