@@ -9,7 +9,7 @@ import typer
 from suti.api.generation.v1 import generation_pb2 as pb
 from suti.cli.answers import answer_console
 from suti.cli.connection import DEFAULT_DATA, DataOption, ServerOption, connect
-from suti.cli.pictures import demonstrations, named
+from suti.cli.pictures import demonstrations, named, plain_pictures
 from suti.cli.progress import reported
 from suti.client.blocking import Suti
 from suti.client.requests.generation import generate_request
@@ -23,7 +23,7 @@ SamplerChoice = Literal["ddpm", "ddim", "dpmsolver++", "unipc"]
 
 @app.command()
 def generate(  # noqa: PLR0917 - options, given by name
-    prompt: Annotated[str, typer.Argument(help="What the pictures are to show.")],
+    prompt: Annotated[str, typer.Argument(help="What the pictures are to show; needless with --picture.")] = "",
     subject: Annotated[str, typer.Option(help="A registered subject's id.")] = "",
     like: Annotated[
         list[Path] | None,
@@ -49,6 +49,24 @@ def generate(  # noqa: PLR0917 - options, given by name
     ] = None,
     avoid: Annotated[str, typer.Option(help="What the pictures are not to show.")] = "",
     out: Annotated[Path, typer.Option(help="A folder for the pictures.")] = Path("out"),
+    enlarge_with: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A super-resolution model of `suti models list`, by which the pictures become larger and keep their "
+            "subject; may be repeated: one after the other."
+        ),
+    ] = None,
+    picture: Annotated[
+        list[Path] | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="A picture to enlarge instead of drawing any, with --enlarge-with; may be repeated.",
+        ),
+    ] = None,
+    noise_level: Annotated[
+        int | None, typer.Option(min=0, max=999, help="Noise before enlarging: the more, the more is drawn anew.")
+    ] = None,
     enlarge: Annotated[int, typer.Option(min=1, max=64, help="Write each pixel so many times wide and high.")] = 1,
     server: ServerOption = "",
     data: DataOption = DEFAULT_DATA,
@@ -56,10 +74,12 @@ def generate(  # noqa: PLR0917 - options, given by name
     """Draw pictures for a prompt, write them as PNG, and print where.
 
     Say who is on them with --subject (registered before) or --like (pictures for this call alone); a base model draws
-    from the prompt alone.
+    from the prompt alone. With --enlarge-with they are drawn anew in larger form after that.
     """
     if subject and like:
         raise InvalidArgument("--like", "the subject is registered already: give one of --subject and --like")
+    if like and picture:
+        raise InvalidArgument("--picture", "nobody is drawn where pictures are given: leave out one of both")
     request = generate_request(
         prompt,
         subject_id=subject,
@@ -72,18 +92,22 @@ def generate(  # noqa: PLR0917 - options, given by name
         guidance=guidance,
         subject_guidance=subject_guidance,
         sampler_name=sampler or "",
+        enlarge_with=enlarge_with or [],
+        noise_level=noise_level,
+        pictures=plain_pictures(picture or []),
     )
-    with named(like or []), connect(server, data) as suti:
+    with named([*(like or []), *(picture or [])]), connect(server, data) as suti:
         answer = _watch(suti, request)
         out.mkdir(parents=True, exist_ok=True)
-        for index, picture in enumerate(answer.pictures):
+        for index, one in enumerate(answer.pictures):
             path = out / f"{answer.provenance_id[:8]}-{index:02d}.png"
-            png = picture.png or suti.read_picture(picture.store_key).png
+            png = one.png or suti.read_picture(one.store_key).png
             path.write_bytes(_enlarged(png, enlarge))
-            console.print(f"{path}  seed {picture.seed}", soft_wrap=True)
+            console.print(f"{path}  seed {one.seed}", soft_wrap=True)
+    used = [answer.model, *answer.enlarged_with] if answer.model.name else answer.enlarged_with
+    by = " and ".join(f"{one.name} ({one.sha256[:12]})" for one in used)
     console.print(
-        f"by {answer.model.name} ({answer.model.sha256[:12]}) from seed {answer.seed} "
-        f"in {answer.timings.total_ms / 1e3:.1f} s; provenance {answer.provenance_id}",
+        f"by {by} from seed {answer.seed} in {answer.timings.total_ms / 1e3:.1f} s; provenance {answer.provenance_id}",
         soft_wrap=True,
     )
 

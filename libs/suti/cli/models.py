@@ -31,12 +31,12 @@ def list_models(as_json: JsonOption = False, server: ServerOption = "", data: Da
     asked = bool(server) or (data / ENDPOINTS_FILE).exists()
     rows = list(_running(server, data) if asked else _lying_here(data))
     if as_json:
-        names = ("name", "kind", "size_px", "sha256", "description")
+        names = ("name", "kind", "size_px", "factor", "sha256", "description")
         typer.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=1))
         return
     table = Table("model", "kind", "pictures", "sha256", "about", box=None)
-    for name, kind, size_px, sha256, about in rows:
-        table.add_row(name, kind, f"{size_px} px" if size_px else "", sha256[:12], about)
+    for name, kind, size_px, factor, sha256, about in rows:
+        table.add_row(name, kind, _size(size_px, factor), sha256[:12], about)
     console.print(table)
     if not asked:
         console.print("No service is running: apprentices of runs are not among these.", style="dim")
@@ -50,7 +50,7 @@ def import_(
     licence: Annotated[str, typer.Option(help="Where the model itself states none.")] = "",
     data: DataOption = DEFAULT_DATA,
 ) -> None:
-    """Copy what is needed of a base, check that it loads and answers, and keep it in the data folder."""
+    """Copy what is needed of a base or a super-resolution model, try it, and keep it in the data folder."""
     if source.startswith((".", "/", "~")) and not Path(source).expanduser().is_dir():  # no hub's name, so ask none
         raise ModelMissing(f"no model folder {source!r}: correct the path")
     from suti.ml.diffusion.imports import import_model  # noqa: PLC0415 - brings torch
@@ -62,7 +62,8 @@ def import_(
         imported = import_model(source, DataFolder(data).models / called, revision=revision, licence=licence)
     card = imported.card
     console.print(
-        f"{called}  {card.kind}, {card.size_px} px, {card.prediction}, sha256 {imported.digest[:12]}, "
+        f"{called}  {card.kind}, {_size(card.size_px, card.factor)}, {card.prediction}, sha256 "
+        f"{imported.digest[:12]}, "
         f"licence: {card.licence or 'not stated'}",
         soft_wrap=True,
     )
@@ -85,7 +86,13 @@ def promote(
 
 app.command()(calibrate)
 
-type _Row = tuple[str, str, int, str, str]
+type _Row = tuple[str, str, int, int, str, str]
+
+
+def _size(size_px: int, factor: int) -> str:
+    if factor:
+        return f"{size_px // factor} to {size_px} px"
+    return f"{size_px} px" if size_px else ""
 
 
 def _running(server: str, data: Path) -> list[_Row]:
@@ -96,7 +103,7 @@ def _running(server: str, data: Path) -> list[_Row]:
 def _row(model: Model) -> _Row:
     kind = ModelKind.Name(model.kind).removeprefix("MODEL_KIND_").lower().replace("_", "-")
     about = f"{'promoted; ' if model.promoted else ''}{model.description}"
-    return model.name, kind, model.width_px, model.sha256, about
+    return model.name, kind, model.width_px, model.factor, model.sha256, about
 
 
 def _lying_here(data: Path) -> list[_Row]:
@@ -104,4 +111,6 @@ def _lying_here(data: Path) -> list[_Row]:
     from suti.stages.model_catalogue import ModelCatalogue  # noqa: PLC0415
 
     found = entries_below(ModelCatalogue.from_path(models_path(DataFolder(data))))
-    return [(entry.name, entry.kind.value, entry.size_px, entry.sha256, entry.description) for entry in found]
+    return [
+        (entry.name, entry.kind.value, entry.size_px, entry.factor, entry.sha256, entry.description) for entry in found
+    ]

@@ -1,16 +1,17 @@
-"""Pictures that are named on the command line, sent as demonstrations; complaints name the file and not its number."""
+"""Pictures that are named on the command line and sent; complaints name the file and not its number."""
 
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-from suti.api.types.v1.types_pb2 import Demonstration
+from suti.api.types.v1.types_pb2 import Demonstration, Picture
 from suti.client.errors import RemoteError
-from suti.client.inputs import demonstration
+from suti.client.inputs import demonstration, picture
 from suti.core.errors import InvalidArgument
 
-_NUMBERED = re.compile(r"demonstrations\[(\d+)\](\.picture)?")
+_NUMBERED = re.compile(r"(?:demonstrations|pictures)\[(\d+)\](\.picture)?")
 
 
 def demonstrations(paths: Sequence[Path], captions: Sequence[str] = ()) -> list[Demonstration]:
@@ -22,12 +23,17 @@ def demonstrations(paths: Sequence[Path], captions: Sequence[str] = ()) -> list[
     texts = [*captions] * len(paths) if len(captions) == 1 else [*captions] or [""] * len(paths)
     if len(texts) != len(paths):
         raise InvalidArgument("--caption", f"{len(texts)} for {len(paths)} pictures: give one, or one for each")
-    return [_demonstration(path, text) for path, text in zip(paths, texts, strict=True)]
+    return [_read(path, partial(demonstration, caption=text)) for path, text in zip(paths, texts, strict=True)]
+
+
+def plain_pictures(paths: Sequence[Path]) -> list[Picture]:
+    """The files without captions. Raises InvalidArgument: a file is empty, too large or cannot be read."""
+    return [_read(path, picture) for path in paths]
 
 
 @contextmanager
 def named(paths: Sequence[Path]) -> Generator[None]:
-    """What a service says of `demonstrations[2]` is said of the third file."""
+    """What a service says of `demonstrations[2]`, or of `pictures[2]`, is said of the third file."""
     try:
         yield
     except RemoteError as error:
@@ -35,9 +41,9 @@ def named(paths: Sequence[Path]) -> Generator[None]:
         raise
 
 
-def _demonstration(path: Path, text: str) -> Demonstration:
+def _read[Sent](path: Path, read: Callable[[Path], Sent]) -> Sent:
     try:
-        return demonstration(path, text)
+        return read(path)
     except InvalidArgument as error:
         raise InvalidArgument(str(path), str(error).removeprefix(f"{error.field}: ")) from error
     except OSError as error:

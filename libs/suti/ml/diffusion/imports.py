@@ -1,4 +1,4 @@
-"""Bringing a real base home: from a diffusers folder or a hub to a folder of ours, checked before it is there."""
+"""Bringing real models home: from a diffusers folder or a hub to a folder of ours, checked before it is there."""
 
 import json
 import re
@@ -7,16 +7,24 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import torch
 
 from suti.core.errors import PermanentError
 from suti.ml.diffusion.base import Base, load_base
+from suti.ml.diffusion.parts import read_json
 from suti.ml.diffusion.schedule import NoiseSchedule
 from suti.ml.model_files import PICKLE_SUFFIXES, SAFE_SUFFIXES, ModelInvalid, ModelMissing, ModelUnsafe, folder_digest
+from suti.ml.super_resolution.drawing import enlarge
+from suti.ml.super_resolution.files import load_super_resolution, read_if_there
+from suti.ml.super_resolution.recipe import SuperResolutionForm, super_resolution_form
 
 CARD = "suti.json"
-_PARTS = ("unet", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler")
+_PARTS = (
+    "unet", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler",
+    "image_noising_scheduler", "low_res_scheduler",
+)  # fmt: skip
 _SMALL = SAFE_SUFFIXES - {".safetensors"}  # configuration and vocabularies
 _SHARD = r"(-\d+-of-\d+)?"
 _PLAIN = re.compile(rf"(diffusion_pytorch_model|model){_SHARD}\.safetensors")
@@ -36,13 +44,15 @@ class ModelExists(PermanentError):
 class ModelCard:
     """What Suti wrote beside an imported model, in `suti.json`."""
 
-    kind: str  # pixel | latent
+    kind: str  # pixel | latent: a base; super-resolution
     size_px: int
     prediction: str  # epsilon | v_prediction | sample
     source: str  # the hub's name, or the folder's own
     revision: str  # the hub's commit, empty for a folder
     licence: str  # as the model's own README states it, or as given; empty if nobody said
     format: int = 1
+    factor: int = 0  # of a super-resolution model: times as wide and high
+    align_corners: bool = True  # how such a one is given small pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +65,9 @@ class ImportedModel:
 
 
 def import_model(source: str, destination: Path, *, revision: str = "", licence: str = "") -> ImportedModel:
-    """Copy what is needed of a base and check that it loads and answers; a failure leaves nothing behind.
+    """Copy what is needed of a base or a super-resolution model and check that it loads and answers.
+
+    A failure leaves nothing behind.
 
     `source` is a diffusers folder, or a hub's name such as "stabilityai/stable-diffusion-xl-base-1.0".
 
@@ -63,7 +75,7 @@ def import_model(source: str, destination: Path, *, revision: str = "", licence:
         ModelExists: there is something at the destination.
         ModelMissing: no such folder, or the hub does not know or cannot be asked.
         ModelUnsafe: weights as pickles alone.
-        ModelInvalid: a file or tensor is missing or wrong, or the model is no text-to-image UNet.
+        ModelInvalid: a file or tensor is missing or wrong, or the model neither draws nor enlarges.
     """
     if destination.exists():
         raise ModelExists(f"{destination} exists: remove it, or import under another name")
@@ -72,17 +84,16 @@ def import_model(source: str, destination: Path, *, revision: str = "", licence:
     with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".import-") as scratch:
         copied = Path(scratch) / destination.name
         _copy(folder, copied)
-        base = load_base(copied)
-        _try(base, source)
+        form = super_resolution_form(lambda name: read_if_there(folder / name))
         card = ModelCard(
-            kind="pixel" if base.vae is None else "latent",
-            size_px=base.size_px,
-            prediction=NoiseSchedule.from_config(base.scheduler_config).prediction,
+            **(_of_base(copied, source) if form is None else _of_super_resolution(form, copied)),
             source=source if commit else folder.resolve().name,
             revision=commit,
             licence=licence or _stated_licence(folder),
         )
         (copied / CARD).write_text(json.dumps(asdict(card), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        if form is not None:
+            _try_to_enlarge(copied, source)
         copied.rename(destination)
     return ImportedModel(folder=destination, digest=folder_digest(destination), card=card)
 
@@ -136,6 +147,40 @@ def _copy(folder: Path, destination: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / name, target)  # contents alone: a hub's cache holds links
     destination.mkdir(exist_ok=True)
+
+
+def _of_base(folder: Path, source: str) -> dict[str, Any]:
+    base = load_base(folder)
+    _try(base, source)
+    return {
+        "kind": "pixel" if base.vae is None else "latent",
+        "size_px": base.size_px,
+        "prediction": NoiseSchedule.from_config(base.scheduler_config).prediction,
+    }
+
+
+def _of_super_resolution(form: SuperResolutionForm, folder: Path) -> dict[str, Any]:
+    scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
+    return {
+        "kind": "super-resolution",
+        "size_px": form.size_px,
+        "prediction": NoiseSchedule.from_config(scheduler).prediction,
+        "factor": form.factor,
+        "align_corners": form.align_corners,
+    }
+
+
+def _try_to_enlarge(folder: Path, source: str) -> None:
+    """One step of enlarging a grey picture, as `_try` does with a base."""
+    model = load_super_resolution(folder)
+    grey_NCHW = torch.zeros(1, 3, model.form.low_px, model.form.low_px)
+    recipe = model.form.recipe.model_copy(update={"steps": 1, "guidance": 1.0, "sampler": "ddim"})
+    try:
+        drawn_NCHW = enlarge(model, grey_NCHW, prompts=["a picture"], seeds=[0], recipe=recipe)
+    except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        raise ModelInvalid(f"{source}: its parts do not fit one another ({error}): copy the model whole") from error
+    if not bool(torch.isfinite(drawn_NCHW).all()):
+        raise ModelInvalid(f"{source}: it enlarges to NaN or infinity: copy the model anew")
 
 
 def _try(base: Base, source: str) -> None:

@@ -61,7 +61,7 @@ def load_super_resolution(
         ModelInvalid: a file or tensor is missing, of the wrong shape or not a number; or the model enlarges nothing.
     """
     require_folder(folder)
-    form = super_resolution_form(lambda name: _read_if_there(folder / name))
+    form = super_resolution_form(lambda name: read_if_there(folder / name))
     if form is None:
         raise ModelInvalid(f"{folder}: no image_noising_scheduler and no low_res_scheduler: this enlarges nothing")
     unet = cast("UNet2DConditionModel", load_part(folder / "unet", UNet2DConditionModel))
@@ -97,7 +97,8 @@ def _check_channels(folder: Path, unet: UNet2DConditionModel, vae: AutoencoderKL
     drop_variance(folder, unet, drawn=drawn)
 
 
-def _read_if_there(path: Path) -> Mapping[str, Any] | None:
+def read_if_there(path: Path) -> Mapping[str, Any] | None:
+    """A model folder's JSON file, None where there is none. Raises ModelInvalid."""
     if not path.is_file():
         return None
     try:
