@@ -40,7 +40,8 @@ class ServerDrawer:
         demonstrations: Demonstrations | None,
     ) -> None:
         self._suti, self._model = suti, model
-        self._steps, self._guidance, self._sampler = steps, guidance, sampler
+        self._steps, self._guidance = steps, guidance
+        self._sampler: SamplerName = sampler
         self._demonstrations = demonstrations
         self._registered: dict[str, str] = {}
 

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from suti.ml.diffusion.parts import quiet
 from suti.ml.evaluation.preprocessing import prepared
 from suti.ml.evaluation.protocols import Preprocessing
 from suti.ml.evaluation.published import published_folder
@@ -116,9 +117,10 @@ def _by_transformers(folder: Path, digest: str, device: str | torch.device) -> D
     config = cast("Any", AutoConfig).from_pretrained(folder)
     extra = {"add_pooling_layer": False} if config.model_type == "vit" else {}
     # By transformers' own loader, since names in files are not those in memory.
-    loaded = cast("Any", AutoModel).from_pretrained(
-        folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **extra
-    )
+    with quiet():
+        loaded = cast("Any", AutoModel).from_pretrained(
+            folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **extra
+        )
     model, told = cast("tuple[Any, dict[str, Any]]", loaded)
     if lacking := sorted(told["missing_keys"]):
         raise ModelInvalid(f"{folder}: tensor {lacking[0]} is missing: copy the folder anew")

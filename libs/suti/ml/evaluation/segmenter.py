@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from PIL import Image
 
+from suti.ml.diffusion.parts import quiet
 from suti.ml.evaluation.published import published_folder
 from suti.ml.model_files import ModelInvalid, folder_digest, refuse_pickles
 
@@ -25,8 +26,9 @@ class TextSegmenter:
         self.digest = folder_digest(folder)
         self._device = torch.device(device)
         try:
-            self._processor = cast(Any, CLIPSegProcessor).from_pretrained(folder)
-            model = cast(Any, CLIPSegForImageSegmentation).from_pretrained(folder, use_safetensors=True)
+            with quiet():
+                self._processor = cast(Any, CLIPSegProcessor).from_pretrained(folder)
+                model = cast(Any, CLIPSegForImageSegmentation).from_pretrained(folder, use_safetensors=True)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             raise ModelInvalid(
                 f"{folder} holds no CLIPSeg ({error}): copy it anew, with its processor's files"
