@@ -1,5 +1,7 @@
 """Every switch of the values does what it says."""
 
+import json
+
 import pytest
 
 from suti.infra.jobs.port import GangSize
@@ -135,6 +137,21 @@ def test_the_launcher_takes_its_gang_from_what_it_is_told(monkeypatch: pytest.Mo
 def test_a_gang_brings_no_policy_where_policies_are_left_to_somebody_else() -> None:
     assert "gangPolicy" not in render("gang", "networkPolicy.enabled=false").job_templates()["apprentice"]
     assert "gangPolicy" not in render("minimal").job_templates()["apprentice"]
+
+
+def test_pods_go_where_their_component_wishes_and_are_spread_unless_it_says_otherwise() -> None:
+    spot = {"key": "spot", "operator": "Exists"}
+    wishes = f"generation.tolerations={json.dumps([spot])}"
+    rendered = render("minimal", 'generation.nodeSelector={"disk":"fast"}', wishes)
+    pods = {name: one["spec"]["template"]["spec"] for name, one in rendered.of("Deployment").items()}
+
+    assert pods["generation"]["nodeSelector"] == {"disk": "fast"}
+    assert pods["generation"]["tolerations"] == [spot]
+    assert "nodeSelector" not in pods["pipeline"]
+    for name in COMPONENTS:
+        (spread,) = pods[name]["topologySpreadConstraints"]
+        assert spread["topologyKey"] == "kubernetes.io/hostname"
+        assert spread["labelSelector"]["matchLabels"]["app.kubernetes.io/component"] == name
 
 
 def test_autoscalers_own_the_number_of_replicas() -> None:

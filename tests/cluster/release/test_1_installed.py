@@ -1,5 +1,7 @@
 """An installation that is ready, at the restricted level, and proves itself."""
 
+import re
+
 from tests.charts.rendering import COMPONENTS
 from tests.cluster.release.installed import NAME, Release
 from tests.cluster.release.kube import Object
@@ -33,6 +35,18 @@ def test_the_bootstrap_job_has_done_its_work(release: Release) -> None:
     (job,) = release.kube.get("jobs", "-l", "app.kubernetes.io/component=bootstrap")
 
     assert job["status"]["succeeded"] == 1
+
+
+def test_the_notes_say_how_to_reach_services_that_there_are(release: Release) -> None:
+    notes = release.kube.helm("get", "notes", NAME)
+    services = {service["metadata"]["name"] for service in release.kube.get("services")}
+    forwarded = set(re.findall(r"port-forward svc/(\S+)", notes))
+
+    assert forwarded == {f"{NAME}-generation", f"{NAME}-pipeline"}
+    assert forwarded <= services
+    prove = f"helm -n {release.kube.namespace} test {NAME}"
+    for wanted in ("suti generate", "suti run start", prove, "FOR TRIAL ONLY"):
+        assert wanted in notes
 
 
 def test_helm_test_registers_and_draws_a_subject_and_goes_through_bus_and_store(release: Release) -> None:
