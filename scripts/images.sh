@@ -50,6 +50,13 @@ size_mb() {
   esac
 }
 
+labels() { # labels IMAGE: its labels, as JSON or as a map in text
+  case $tool in
+    buildah) buildah inspect --type image --format '{{.OCIv1.Config.Labels}}' "$1" ;;
+    *) "$tool" image inspect -f '{{.Config.Labels}}' "$1" ;;
+  esac
+}
+
 inside() { # inside IMAGE PROGRAM: what Python says in it, without network, as its own user
   case $tool in
     buildah) local from; from=$(buildah from --pull-never "$1"); buildah run --isolation chroot "$from" -- python -c "$2" || { buildah rm "$from" >/dev/null; return 1; }; buildah rm "$from" >/dev/null ;;
@@ -60,9 +67,14 @@ inside() { # inside IMAGE PROGRAM: what Python says in it, without network, as i
 check() { # check NAME IMAGE
   local size; size=$(size_mb "$2")
   [[ $size -le ${LARGEST_MB[$1]} ]] || die "$2 has $size MB, more than ${LARGEST_MB[$1]}: what came in?"
+  for label in title description licenses version revision; do
+    [[ "$(labels "$2")" == *"org.opencontainers.image.$label"* ]] || die "$2 has no label org.opencontainers.image.$label"
+  done
   inside "$2" "
-import importlib, importlib.util, os
+import importlib, importlib.util, os, shutil
 assert os.getuid() != 0, 'the image runs as root'
+tools = [name for name in 'gcc cc make git pip uv'.split() if shutil.which(name)]
+assert not tools, f'{tools} build things, and should not be in an image that runs them'
 for name in '${HAS[$1]}'.split(): importlib.import_module(name)
 there = [name for name in '${LACKS[$1]}'.split() if importlib.util.find_spec(name)]
 assert not there, f'{there} should not be in this image'
