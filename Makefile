@@ -83,6 +83,10 @@ bench-cluster: $(READY) ## Expert shards on a cluster with simulated nodes (kwok
 reproduce: $(READY) ## The paper's findings on the toy world, as far as time allows; tables and figures in docs/results
 	$(BIN)/python -m suti.reproduce $(ARGS)
 
+.PHONY: reproduce-quick
+reproduce-quick: $(READY) ## The experiments in small, from nothing: rows, pairs, repetition, the apprentice above the base
+	$(BIN)/python -m suti.reproduce --quick --out $(OUT)/reproduce-quick
+
 .PHONY: toy-models
 toy-models: $(READY) ## Trains the small models that come with Suti anew (hours on two cores)
 	$(BIN)/python -m suti.toyworld.training $(ARGS)
@@ -111,7 +115,7 @@ test-charts: $(READY) chart-tools ## The chart's tests over rendered manifests
 
 .PHONY: test-cluster
 test-cluster: $(READY) chart-tools ## The tests on a real cluster: KUBECONFIG=..., and LOAD_IMAGE="kind load docker-image" where images must be loaded
-	$(BIN)/pytest tests/cluster --durations=20 --durations-min=5 $(ARGS)
+	$(BIN)/pytest tests/cluster -n 3 --dist loadgroup --durations=30 --durations-min=5 $(ARGS)
 
 .PHONY: chart-tools
 chart-tools: $(READY) ## Helm and the schemas of Kubernetes for the chart's tests, once (needs Go)

@@ -25,7 +25,7 @@ from suti.stages.shards import Ending, Wanted, next_tickets
 
 _FEW = 8  # tickets that are sent without asking first which ones are there
 _AT_ONCE = 64  # tickets on their way to the server
-_SETTLE_S = 0.05  # announcements come in bursts; one look serves them all
+_SETTLE_S = 0.05  # after an announcement, for the others of its burst
 _WAITING_S = 30.0  # launchers say again every few seconds what their jobs wait for
 
 _log = logging.getLogger(__name__)
@@ -74,13 +74,14 @@ class Controller:
         try:
             while not stop.is_set():
                 self._rung.clear()
+                began = time.monotonic()
                 try:
                     await self.look()
                 except (SutiError, OSError) as error:
                     _log.warning("cannot look after runs just now: %s", error)
                 if listening.done():  # endless: it ended by a bug, and its error ends the process
                     await listening
-                await self._wait(stop)
+                await self._wait(stop, looked_s=time.monotonic() - began)
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
@@ -165,7 +166,8 @@ class Controller:
         for key in [key for key in self._waiting if key[0] == run_id]:
             del self._waiting[key]
 
-    async def _wait(self, stop: asyncio.Event) -> None:
+    async def _wait(self, stop: asyncio.Event, *, looked_s: float) -> None:
+        """Until it is time to look again. Announcements may come without end; looking takes a third of the time."""
         waits = [asyncio.create_task(event.wait()) for event in (stop, self._rung)]
         try:
             await asyncio.wait(waits, timeout=self._reconcile_s, return_when=asyncio.FIRST_COMPLETED)
@@ -173,7 +175,7 @@ class Controller:
             for task in waits:
                 task.cancel()
         if self._rung.is_set() and not stop.is_set():
-            await asyncio.sleep(_SETTLE_S)
+            await asyncio.sleep(min(self._reconcile_s, max(_SETTLE_S, 2 * looked_s)))
 
     async def _listen(self) -> None:
         while True:

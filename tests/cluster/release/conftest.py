@@ -10,11 +10,13 @@ While one works on these tests: SUTI_KEEP_NAMESPACE=1 leaves the release, SUTI_U
 and SUTI_USE_RUN=id its run.
 """
 
+import fcntl
 import io
 import os
 import secrets
 import shlex
 import subprocess
+import tempfile
 import tomllib
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -29,13 +31,16 @@ from tests.cluster.release.installed import NAME, Release
 from tests.cluster.release.kube import Kube, Refused, kubectl_path
 from tests.cluster.release.runs import OneRun, done, found_run, on_one_machine, put_crawl
 
+ELSEWHERE = ("test_8_readme.py", "test_9_earlier.py")  # have releases of their own
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What installs, rolls and trains takes minutes, and on a busy machine many."""
+    """What installs, rolls and trains takes minutes, on a busy machine many. What is of one release is one process's."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.timeout(3600))
+            item.add_marker(pytest.mark.xdist_group("elsewhere" if item.path.name in ELSEWHERE else "release"))
 
 
 @pytest.fixture(scope="session")
@@ -83,13 +88,21 @@ def images_of(cluster: Kube, registry: str, tag: str) -> dict[str, str]:
 
 
 def hand_out(cluster: Kube, images: Sequence[str]) -> None:
-    """The cluster's nodes have these images, if `LOAD_IMAGE` says how they get them."""
-    nodes = cluster.get("nodes")
-    there = {name for node in nodes for image in node["status"].get("images") or () for name in image["names"] or ()}
-    if load := os.environ.get("LOAD_IMAGE"):
+    """The cluster's nodes have these images, if `LOAD_IMAGE` says how they get them; each is loaded by one process."""
+    load = os.environ.get("LOAD_IMAGE")
+    if not load:
+        return
+    loaded = Path(tempfile.gettempdir()) / f"suti-images-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
+    with loaded.open("a+") as record:
+        fcntl.flock(record, fcntl.LOCK_EX)  # let go with the file
+        record.seek(0)
+        there = set(record.read().splitlines())
+        for node in cluster.get("nodes"):
+            there |= {name for image in node["status"].get("images") or () for name in image["names"] or ()}
         for name in images:
             if not any(one == name or one.endswith(f"/{name}") for one in there):
                 subprocess.run([*shlex.split(load), name], check=True)
+                print(name, file=record, flush=True)
 
 
 @pytest.fixture(scope="session")
