@@ -11,7 +11,7 @@ from suti.ml.evaluation.intervals import bootstrap_mean, compare
 from suti.report.facts import Score
 from suti.reproduce.drawings import DrawingCell
 from suti.reproduce.rows import Row, figure_row, missing_row, score_row
-from suti.reproduce.scoring import Scored, drawing_seconds, scored, seconds_to_first_picture
+from suti.reproduce.scoring import Scored, drawing_seconds, failures, scored, seconds_to_first_picture
 from suti.reproduce.sources import Taught, is_ready, sha256_of
 from suti.reproduce.subject_sets import REFERENCES
 
@@ -88,6 +88,8 @@ def _rows(experiment: str, condition: Condition, found: Mapping[str, list[Scored
         yield score_row(as_score(bootstrap_mean(first)), **names, metric=FIRST_PICTURE)
     for metric, score in ({} if condition.counted is None else condition.counted(out)).items():
         yield score_row(score, **names, metric=metric)
+    if failed := failures(condition.drawings, out):
+        yield figure_row(failed, **names, metric="subjects_failed")
     yield figure_row(round(_seconds(condition, out), 1), **names, metric="seconds")
 
 

@@ -35,9 +35,8 @@ def demonstrations(scale: Scale) -> Experiment:
 
 
 def _condition(scale: Scale, system: str, count: int) -> Condition:
-    rival = (
-        scale.rivals[system].model_copy(update={"shown": max(1, count)}) if count > MOST_DEMONSTRATIONS - 1 else None
-    )
+    more = count > _most(scale, system)
+    rival = scale.rivals[system].model_copy(update={"shown": count}) if more else None
     against = {"one fewer": f"{system}, {_said(count - 1)}"} if count else {}
     if count > 1:
         against["1 demonstration"] = f"{system}, {_said(1)}"

@@ -24,8 +24,8 @@ Written by `make reproduce ARGS="--only {experiment.name}"`; the same rows are i
 
 {experiment.about}
 
-In brackets: 95 % bootstrap intervals over subjects, of all seeds together; comparisons are of the same subjects, prompts
-and noise, `P above` is the share of resamples in which the first is above. Seconds are those of one core, training and
+In brackets: 95 % bootstrap intervals over subjects, of all seeds together; compared are the same subjects, prompts and
+noise, `P above` is the share of resamples in which the first is above. Seconds are those of one core, training and
 drawing; drawings that experiments share count in each. Protocols (subjects of each seed x prompts x pictures,
 references, seeds):
 

@@ -20,8 +20,11 @@ from torch import Tensor
 from suti.core.seeds import derive_seed
 from suti.local.demo.judge import opened
 from suti.local.demo.unseen import stranger_renders, true_renders
+from suti.ml.apprentice.training import TrainingDiverged
 from suti.ml.diffusion.latents import picture_to_tensor
 from suti.ml.diffusion.recipe import SamplingRecipe
+from suti.ml.experts.drawing import require_numbers
+from suti.ml.experts.tuning import ExpertDiverged
 from suti.ml.rivals.every import AnyRival
 from suti.ml.rivals.subject import GivenSubject
 from suti.ml.rivals.untuned import BaseAlone
@@ -72,11 +75,12 @@ class Part:
     seeds: Sequence[int]
     prepare_seconds: float  # tuning it, or encoding its demonstrations
     draw_seconds: float  # all N pictures
+    failed: str = ""  # why there are no pictures
 
     @property
     def first_picture_seconds(self) -> float:
         """From the demonstrations to the first picture: all tuning, and one picture's share of drawing."""
-        return self.prepare_seconds + self.draw_seconds / len(self.pictures_NCHW)
+        return self.prepare_seconds + self.draw_seconds / max(1, len(self.pictures_NCHW))
 
 
 def draw_parts(cell: DrawingCell, numbers: Sequence[int], out: Path) -> None:
@@ -110,24 +114,36 @@ def _drawn(cell: DrawingCell, asked: Asked, out: Path) -> Part:
     if cell.source is None or cell.sampling is None:
         raise ValueError(f"{cell.name}: a rival starts from a model and has a way to sample")
     model = _model(cell.source.folder(out))
-    began = time.process_time()
+    began = prepared = time.process_time()
     rival = cell.rival if cell.shown else BaseAlone()
-    subject = _given(asked, max(1, cell.shown), model.base.size_px)
-    drawer = rival.prepare(model, subject, seed=derive_seed(cell.seed, "reproduce-rival", asked.unseen.number))
-    prepared = time.process_time()
-    recipe = cell.sampling.model_copy(update={"batch_pictures": len(asked.seeds)})
-    drawn_NCHW = drawer.draw([asked.wanted.text] * len(asked.seeds), asked.seeds, recipe=recipe)
-    pixels_NCHW = ((drawn_NCHW + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    subject = given_subject(asked, max(1, cell.shown), model.base.size_px)
+    failed, pixels_NCHW = "", torch.empty(0, *model.base.shape_CHW, dtype=torch.uint8)
+    try:
+        drawer = rival.prepare(model, subject, seed=derive_seed(cell.seed, "reproduce-rival", asked.unseen.number))
+        prepared = time.process_time()
+        recipe = cell.sampling.model_copy(update={"batch_pictures": len(asked.seeds)})
+        drawn_NCHW = drawer.draw([asked.wanted.text] * len(asked.seeds), asked.seeds, recipe=recipe)
+        require_numbers(drawn_NCHW)
+        pixels_NCHW = to_pixels(drawn_NCHW)
+    except (ExpertDiverged, TrainingDiverged) as error:  # the same seed would end there again
+        failed = str(error)
     return Part(
         pixels_NCHW,
         asked.wanted.text,
         asked.seeds,
         prepare_seconds=round(prepared - began, 3),
         draw_seconds=round(time.process_time() - prepared, 3),
+        failed=failed,
     )
 
 
-def _given(asked: Asked, shown: int, size_px: int) -> GivenSubject:
+def to_pixels(drawn_NCHW: Tensor) -> Tensor:
+    """As PNG would keep them. Shapes: (N, C, H, W) in [-1, 1] -> the same, uint8."""
+    return ((drawn_NCHW + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def given_subject(asked: Asked, shown: int, size_px: int) -> GivenSubject:
+    """The subject's first demonstrations, as a rival is handed them."""
     some = asked.unseen.demonstrations[:shown]
     pictures_KCHW = torch.stack([picture_to_tensor(opened(one.png), size_px) for one in some])
     return GivenSubject(pictures_KCHW, [one.text for one in some], asked.unseen.subject.kind)

@@ -1,4 +1,4 @@
-"""Running experiments: lessons, trainings, drawings and measurements through a few processes, until the time is over."""
+"""Running experiments: lessons, trainings, drawings, measurements, through a few processes until the time is over."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -58,11 +58,11 @@ def _lessons(conditions: Sequence[Condition], out: Path) -> Iterable[Iterable[Ta
 
 
 def _trainings(conditions: Sequence[Condition], out: Path) -> Iterable[Task]:
-    judged = {taught for one in conditions if one.counted is not None for taught in one.taught[:1]}
     for taught in all_taught(conditions):
         if taught.is_taught(out) and not is_ready(taught, out):
             yield train, (taught, out)
-    for taught in {one.model_copy(update={"gain_percentile": 0}): one for one in judged}.values():
+    counted = [one.taught[0] for one in conditions if one.counted is not None]
+    for taught in dict.fromkeys(one.model_copy(update={"gain_percentile": 0, "seed": 0}) for one in counted):
         if taught.is_taught(out) and not is_judged(taught, out):
             yield judge_lessons, (taught, out)
 

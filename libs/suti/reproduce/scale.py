@@ -17,6 +17,7 @@ from suti.ml.rivals.textual_inversion import TextualInversion
 from suti.ml.rivals.untuned import BaseAlone, InContext
 from suti.reproduce.drawings import DrawingCell, Truth
 from suti.reproduce.experts import ExpertsPlan
+from suti.reproduce.experts_cells import LessonSet
 from suti.reproduce.sources import Given, Packaged, Source, Taught, WrongSteps
 from suti.reproduce.subject_sets import SubjectSet
 from suti.stages.presets import TOY
@@ -71,9 +72,8 @@ class Scale:
         self, seed: int, *, clusters: int | None = None, percentile: int = 0, wrong: tuple[WrongSteps, ...] = ()
     ) -> Taught:
         """An apprentice of the crawl's first clusters."""
-        lessons = _LESSONS.lessons()["experts"].model_copy(update={"expert": self.expert})
         return Taught(
-            lessons=lessons,
+            lessons=_lessons().model_copy(update={"expert": self.expert}),
             clusters=clusters or self.clusters,
             wrong=wrong,
             gain_percentile=percentile,
@@ -127,6 +127,12 @@ class Scale:
         if text == subject:  # two equal weights are one
             return self.sampling.model_copy(update={"guidance": text})
         return self.sampling.model_copy(update={"guidance": text, "subject_guidance": subject})
+
+
+@cache
+def _lessons() -> LessonSet:
+    """Those of experiment 1: what it drew is not drawn again."""
+    return _LESSONS.lessons()["experts"]
 
 
 @cache

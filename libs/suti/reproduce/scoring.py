@@ -70,6 +70,8 @@ def _measured(drawing: DrawingCell, metric: Metric, out: Path) -> dict[str, Any]
     pictures: list[dict[str, Any]] = []
     for number in range(drawing.subjects.subjects):
         asked, part = drawing.subjects.asked(number), load_part(drawing.part(out, number))
+        if part.failed:
+            continue
         found = metric.measure(asked, part.pictures_NCHW)
         pictures += [
             {
@@ -84,10 +86,17 @@ def _measured(drawing: DrawingCell, metric: Metric, out: Path) -> dict[str, Any]
     return {"pictures": pictures}
 
 
+def failures(drawings: Sequence[DrawingCell], out: Path) -> int:
+    """Subjects that a rival could not draw."""
+    paths = [one.part(out, number) for one in drawings for number in range(one.subjects.subjects)]
+    return sum(load_part(path).failed != "" for path in paths if path.exists())
+
+
 def seconds_to_first_picture(drawing: DrawingCell, out: Path) -> list[float]:
     """Of each subject that was drawn."""
     paths = [drawing.part(out, number) for number in range(drawing.subjects.subjects)]
-    return [load_part(path).first_picture_seconds for path in paths if path.exists()]
+    parts = [load_part(path) for path in paths if path.exists()]
+    return [part.first_picture_seconds for part in parts if not part.failed]
 
 
 def drawing_seconds(drawings: Sequence[DrawingCell], out: Path) -> float:

@@ -1,0 +1,117 @@
+"""Drawings are kept subject by subject: shared, resumed, and equal when they are drawn again."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from suti.ml.diffusion.recipe import SamplingRecipe
+from suti.ml.rivals.untuned import InContext
+from suti.reproduce.conditions import Condition, rows_of
+from suti.reproduce.drawings import DrawingCell, Truth, draw_parts, load_part
+from suti.reproduce.scale import packaged
+from suti.reproduce.scoring import score, scored, unscored
+from suti.reproduce.subject_sets import SubjectSet
+
+_SUBJECTS = SubjectSet(subjects=2, pictures_each=2)
+_REAL = DrawingCell(system="real", rival=Truth(rival="real"), subjects=_SUBJECTS)
+_STRANGER = DrawingCell(system="stranger", rival=Truth(rival="stranger"), subjects=_SUBJECTS)
+
+
+def _re_imagen(**changes: object) -> DrawingCell:
+    sampling = SamplingRecipe(sampler="dpmsolver++", steps=2, guidance=2.0)
+    fields = {
+        "system": "re-imagen",
+        "rival": InContext(rival="re-imagen"),
+        "source": packaged("warmstart"),
+        "subjects": _SUBJECTS,
+        "sampling": sampling,
+    }
+    return DrawingCell.model_validate({**fields, **changes})
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The truth and a stranger, drawn and measured."""
+    folder = tmp_path_factory.mktemp("reproduce")
+    for cell in (_REAL, _STRANGER):
+        draw_parts(cell, cell.missing(folder), folder)
+        for place in unscored(cell, folder):
+            score(cell, place, folder)
+    return folder
+
+
+def test_a_drawing_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
+    cell = _re_imagen()
+    draw_parts(cell, [1], tmp_path)
+    assert cell.missing(tmp_path) == [0]
+    written = cell.part(tmp_path, 1).stat().st_mtime_ns
+
+    draw_parts(cell, [0, 1], tmp_path)
+
+    assert cell.missing(tmp_path) == []
+    assert cell.part(tmp_path, 1).stat().st_mtime_ns == written
+
+
+def test_drawn_again_the_pictures_have_the_same_bits(tmp_path: Path) -> None:
+    cell = _re_imagen()
+    pictures = []
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        draw_parts(cell, [0], folder)
+        pictures.append(load_part(cell.part(folder, 0)).pictures_NCHW)
+    assert pictures[0].dtype == torch.uint8
+    assert torch.equal(*pictures)
+
+
+def test_other_counts_of_demonstrations_draw_the_same_prompt_from_the_same_noise(tmp_path: Path) -> None:
+    cells = [_re_imagen(shown=shown) for shown in (0, 1, 3)]
+    for cell in cells:
+        draw_parts(cell, [0], tmp_path)
+    parts = [load_part(cell.part(tmp_path, 0)) for cell in cells]
+    assert len({(part.prompt, tuple(part.seeds)) for part in parts}) == 1
+    assert not torch.equal(parts[0].pictures_NCHW, parts[1].pictures_NCHW)
+    assert all(part.first_picture_seconds > 0 for part in parts)
+
+
+def test_equal_drawings_are_one_cell_whoever_asks() -> None:
+    assert _re_imagen() == _re_imagen()
+    assert _re_imagen().name == _re_imagen().name
+    assert _re_imagen(shown=3).name != _re_imagen().name
+
+
+def test_the_truth_is_identified_and_a_stranger_is_not(out: Path) -> None:
+    real, stranger = ([one.values["identified_16way"] for one in scored(cell, out)] for cell in (_REAL, _STRANGER))
+    assert sum(real) > sum(stranger)
+    assert len(real) == len(stranger) == _SUBJECTS.pictures
+
+
+def test_a_drawing_is_measured_once_by_each_metric(out: Path) -> None:
+    assert unscored(_REAL, out) == []
+    assert all({"identified_16way", "clip_t", "clip_i"} <= set(one.values) for one in scored(_REAL, out))
+
+
+def test_conditions_have_rows_with_intervals_differences_and_what_was_not_run(out: Path) -> None:
+    other = Condition("chance", "", (_STRANGER,))
+    conditions = [
+        Condition("real", "", (_REAL,), against={"chance": "chance"}),
+        other,
+        Condition("re-imagen", "", (_re_imagen(),)),
+    ]
+
+    rows = {(row.system, row.metric): row for row in rows_of("table1", conditions, out)}
+
+    assert rows["re-imagen", "clip_t"].mean is None
+    assert rows["re-imagen", "clip_t"].n == 0
+    real, chance = rows["real", "identified_16way"], rows["chance", "identified_16way"]
+    assert (real.n, real.seeds) == (4, 1)
+    assert real.protocol_id == chance.protocol_id == "toy-unseen-16way/2x1x2/r4/s0"
+    difference = rows["real", "identified_16way_minus_chance"]
+    assert difference.mean == pytest.approx((real.mean or 0) - (chance.mean or 0))
+    assert (rows["real", "identified_16way_probability_above_chance"].mean or 0) > 0.5
+
+
+def test_a_condition_may_be_a_part_of_what_was_drawn(out: Path) -> None:
+    skill = _SUBJECTS.asked(0).skill
+    (whole,) = {len(scored(_REAL, out))}
+    rows = rows_of("skills", [Condition("real", skill.value, (_REAL,), skill=skill)], out)
+    assert {row.n for row in rows if row.metric == "clip_t"} < {whole, 2}
