@@ -39,7 +39,7 @@ def quick_scale() -> Scale:
     return replace(
         scale,
         subjects=6,
-        pictures_each=3,
+        pictures_each=2,
         seeds=(0,),
         clusters=4,
         expert=scale.expert.model_copy(update={"steps": 12, "together": 4, "samples_per_prompt": 1}),
