@@ -49,7 +49,7 @@ def dreambench(  # noqa: PLR0917 - options, given by name
     samples: Annotated[int, typer.Option(min=1, max=64, help="Drawings of each prompt.")] = 4,
     demonstrations: Annotated[int, typer.Option(min=1, max=10, help="Pictures that the system sees of each.")] = 4,
     protocol: Annotated[
-        str, typer.Option(help="dreambench, masked, squashed or unseen-references; see docs/evaluation.md.")
+        str, typer.Option(help="dreambench, masked, squashed, unseen-references or toy; see docs/evaluation.md.")
     ] = "dreambench",
     dino: Annotated[str, typer.Option(help="The DINO: a folder, or a name of timm or of a hub.")] = _DINO,
     clip: Annotated[str, typer.Option(help="The CLIP: a folder, or a name of open_clip.")] = _CLIP,

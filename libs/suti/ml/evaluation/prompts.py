@@ -41,7 +41,7 @@ class KnownSubject(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    class_word: str = Field(alias="class", min_length=1)
+    class_word: str = Field(min_length=1)
     kind: Kind
 
 

@@ -95,7 +95,12 @@ SQUASHED: Final = Protocol(name="squashed", picture=Preprocessing(resize="squash
 # Fidelity to the subject rather than to the pictures that the system saw.
 UNSEEN_REFERENCES: Final = Protocol(name="unseen-references", references="others")
 
-PROTOCOLS: Final = {one.name: one for one in (DREAMBENCH, MASKED, SQUASHED, UNSEEN_REFERENCES)}
+# For the toy world's pictures of 32 pixels, and the small ViT that was trained on them.
+TOY: Final = Protocol(
+    name="toy", picture=Preprocessing(resize="squash", crop=1.0, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+)
+
+PROTOCOLS: Final = {one.name: one for one in (DREAMBENCH, MASKED, SQUASHED, UNSEEN_REFERENCES, TOY)}
 
 
 def named_protocol(name: str) -> Protocol:

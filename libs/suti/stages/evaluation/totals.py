@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from suti.ml.evaluation.intervals import bootstrap_mean, compare
+from suti.ml.evaluation.judging import METRICS as JUDGED
+from suti.stages.evaluation.measuring import METRICS
 from suti.stages.evaluation.rows import EvaluationRow
 
 
@@ -54,7 +56,9 @@ def totals(rows: Iterable[EvaluationRow]) -> list[Total]:
     for row in rows:
         for condition in ("all", row.skill) if row.skill else ("all",):
             groups.setdefault((row.system, row.metric, condition, row.protocol_id), []).append(row)
-    return [_total(*key[:3], found) for key, found in groups.items()]
+    found = [_total(*key[:3], rows_of) for key, rows_of in groups.items()]
+    order = {metric: place for place, metric in enumerate((*METRICS, *JUDGED))}
+    return sorted(found, key=lambda one: (one.system == "real", one.condition, order.get(one.metric, len(order))))
 
 
 def differences(one: Iterable[EvaluationRow], other: Iterable[EvaluationRow]) -> list[Difference]:

@@ -57,7 +57,7 @@ def test_a_judge_sees_the_demonstrations_first_and_the_drawing_last(bench: MakeB
     ]
     assert shown == [(40, 36), (40, 36), (32, 32)]
     assert "a candle" in request["messages"][0]["content"]
-    assert "sks" not in request["messages"][0]["content"]
+    assert "sks candle" not in request["messages"][0]["content"]
 
 
 def test_a_busy_judge_is_waited_for_as_long_as_it_says(bench: MakeBench) -> None:
