@@ -53,6 +53,7 @@ class ModelCard:
     format: int = 1
     factor: int = 0  # of a super-resolution model: times as wide and high
     align_corners: bool = True  # how such a one is given small pictures
+    residual: bool = False  # whether it draws what is to be added to them
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +168,7 @@ def _of_super_resolution(form: SuperResolutionForm, folder: Path) -> dict[str, A
         "prediction": NoiseSchedule.from_config(scheduler).prediction,
         "factor": form.factor,
         "align_corners": form.align_corners,
+        "residual": form.residual,
     }
 
 

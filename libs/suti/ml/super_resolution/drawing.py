@@ -102,7 +102,11 @@ def _enlarge(  # noqa: PLR0917 - private, one caller
         device=model.device,
         callback=None if on_step is None else lambda _index, _total, _sample: on_step(),
     )
-    return drawn_NCHW.float().clamp(-1, 1) if model.vae is None else decode(model.vae, drawn_NCHW)
+    if model.vae is not None:
+        return decode(model.vae, drawn_NCHW)
+    if model.form.residual:
+        drawn_NCHW = drawn_NCHW + at_full_size(model, pictures_NCHW.to(model.device))
+    return drawn_NCHW.float().clamp(-1, 1)
 
 
 def condition(model: SuperResolutionModel, pictures_NCHW: Tensor, seeds: Sequence[int], *, noise_level: int) -> Tensor:
@@ -111,14 +115,17 @@ def condition(model: SuperResolutionModel, pictures_NCHW: Tensor, seeds: Sequenc
     Shapes: (N, 3, H, W) in [-1, 1] -> (N, 3, h, w).
     """
     if model.vae is None:
-        form = model.form
-        pictures_NCHW = F.interpolate(
-            pictures_NCHW, scale_factor=form.factor, mode="bilinear", align_corners=form.align_corners
-        )
+        pictures_NCHW = at_full_size(model, pictures_NCHW)
     shape_CHW = (pictures_NCHW.shape[1], pictures_NCHW.shape[2], pictures_NCHW.shape[3])
     noise_NCHW = seeded_noise(noising_seeds(seeds), shape_CHW, device=model.device)
     level_N = torch.full((len(seeds),), noise_level, dtype=torch.long, device=model.device)
     return model.noising.add_noise(pictures_NCHW.float(), noise_NCHW, level_N)
+
+
+def at_full_size(model: SuperResolutionModel, pictures_NCHW: Tensor) -> Tensor:
+    """Small pictures as large as what a pixel model draws. Shapes: (N, 3, H, W) -> (N, 3, factor H, factor W)."""
+    form = model.form
+    return F.interpolate(pictures_NCHW, scale_factor=form.factor, mode="bilinear", align_corners=form.align_corners)
 
 
 def noising_seeds(seeds: Sequence[int]) -> list[int]:

@@ -48,7 +48,8 @@ class SuperResolutionForm:
     factor: int  # times as wide and high
     size_px: int  # height and width of the pictures that it learnt to draw
     max_noise_level: int
-    align_corners: bool  # how a low-resolution picture is brought to full size: DeepFloyd's way is True
+    align_corners: bool = False  # how a small picture is brought to full size: DeepFloyd's way is True
+    residual: bool = False  # it draws what is to be added to that (Li et al. 2022, SRDiff), not the whole picture
 
     @property
     def low_px(self) -> int:
@@ -74,7 +75,8 @@ class SuperResolutionForm:
 def super_resolution_form(read: ReadJson) -> SuperResolutionForm | None:
     """What a folder's configurations say; None for a folder that holds no super-resolution model.
 
-    `suti.json` may state `factor` and `align_corners` of a pixel model: 4 and true, as DeepFloyd's, where it does not.
+    `suti.json` may state `factor`, `align_corners` and `residual` of a pixel model; where it does not they are 4, true
+    and false, as DeepFloyd's.
 
     Raises:
         ModelInvalid: they contradict one another.
@@ -91,9 +93,7 @@ def super_resolution_form(read: ReadJson) -> SuperResolutionForm | None:
     if latent and vae is not None:
         factor = 2 ** (len(vae["block_out_channels"]) - 1)
         most = int((read("model_index.json") or {}).get("max_noise_level", 350))
-        return SuperResolutionForm(
-            latent=True, factor=factor, size_px=size * factor, max_noise_level=most, align_corners=False
-        )
+        return SuperResolutionForm(latent=True, factor=factor, size_px=size * factor, max_noise_level=most)
     factor = card.get("factor", 4)
     if not isinstance(factor, int) or factor < 2 or size % factor:
         raise ModelInvalid(f"suti.json: factor is {factor!r}: state a whole number that divides {size}, from 2")
@@ -103,6 +103,7 @@ def super_resolution_form(read: ReadJson) -> SuperResolutionForm | None:
         size_px=size,
         max_noise_level=NOISE_LEVELS - 1,
         align_corners=bool(card.get("align_corners", True)),
+        residual=bool(card.get("residual", False)),
     )
 
 

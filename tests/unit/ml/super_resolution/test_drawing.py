@@ -1,5 +1,7 @@
 """Rows of a batch stand apart; a cascade in one go equals its stages one by one; what does not fit is refused."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -105,6 +107,19 @@ def test_pictures_that_are_not_square_are_enlarged_too(model: SuperResolutionMod
     drawn_NCHW = enlarge(model, wide_NCHW, prompts=["a mug"], seeds=[5], recipe=RECIPE)
 
     assert drawn_NCHW.shape == (1, 3, 4 * LOW_PX, 4 * (LOW_PX + 3))
+
+
+def test_a_model_of_what_is_to_be_added_leaves_pictures_as_they_are_where_it_adds_nothing(tmp_path: Path) -> None:
+    pipeline = deepfloyd_second_stage()
+    torch.nn.init.zeros_(pipeline.unet.conv_out.weight)
+    torch.nn.init.zeros_(pipeline.unet.conv_out.bias)
+    pipeline.scheduler.register_to_config(prediction_type="sample")  # so it answers: nothing
+    (saved(pipeline, tmp_path) / "suti.json").write_text('{"residual": true, "align_corners": false}')
+
+    drawn_NCHW = enlarge(load_super_resolution(tmp_path), LOW_NCHW, prompts=PROMPTS, seeds=SEEDS, recipe=RECIPE)
+
+    wanted_NCHW = torch.nn.functional.interpolate(LOW_NCHW, scale_factor=4, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(drawn_NCHW, wanted_NCHW, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("side", [LOW_PX - 1, 4 * LOW_PX + 1])
