@@ -19,6 +19,7 @@ from suti.stages.generation.subjects import SubjectShelf
 from suti.stages.model_catalogue import ModelCatalogue
 from suti.stages.screens import load_screen
 from suti_generation.batches import STAGE, Batches
+from suti_generation.evaluations import EvaluationWorker
 from suti_generation.promoted import PromotedModel
 from suti_generation.servicer import Artist, GenerationServicer
 from suti_generation.settings import GenerationSettings
@@ -29,7 +30,8 @@ def wire(settings: GenerationSettings, bus: Bus) -> Service:
     """The parts as the settings want them. Raises BadConfiguration."""
     torch.set_num_threads(settings.torch_threads)
     store = settings.open_store()
-    shelf = _shelf(settings, store)
+    catalogue = ModelCatalogue.from_path(settings.models_path, settings.model_rules())
+    shelf = _shelf(settings, store, catalogue)
     subjects = SubjectShelf(store)
     contexts = ContextShelf(store, max_bytes=settings.context_bytes, device=settings.device)
     painter = Painter(
@@ -39,7 +41,8 @@ def wire(settings: GenerationSettings, bus: Bus) -> Service:
         batch_pictures=settings.batch_pictures,
         threads=settings.torch_threads,
     )
-    artist = Artist(store, Studio(shelf, subjects, painter, screen=load_screen(settings.screen)))
+    studio = Studio(shelf, subjects, painter, screen=load_screen(settings.screen))
+    artist = Artist(store, studio)
     batches = Batches(store, bus)
     server = settings.make_server()
     server.add(
@@ -56,7 +59,16 @@ def wire(settings: GenerationSettings, bus: Bus) -> Service:
         generation_pb2.DESCRIPTOR.services_by_name["GenerationService"].full_name,
     )
     server.add_operations(batches)
-    work = BatchWorker(batches, artist, deadline_s=settings.batch_deadline_s)
+    evaluations = EvaluationWorker(
+        store,
+        studio,
+        shelf,
+        catalogue,
+        rules=settings.model_rules(),
+        device=settings.device,
+        deadline_s=settings.batch_deadline_s,
+    )
+    work = BatchWorker(batches, artist, evaluations, deadline_s=settings.batch_deadline_s)
 
     promoted = PromotedModel(shelf, server, every_s=settings.promoted_look_s)
     return Service(
@@ -67,10 +79,10 @@ def wire(settings: GenerationSettings, bus: Bus) -> Service:
     )
 
 
-def _shelf(settings: GenerationSettings, store: Store) -> ModelShelf:
+def _shelf(settings: GenerationSettings, store: Store, catalogue: ModelCatalogue) -> ModelShelf:
     return ModelShelf(
         store,
-        ModelCatalogue.from_path(settings.models_path, settings.model_rules()),
+        catalogue,
         cache=settings.model_cache or _own_folder(),
         keep=settings.keep_models,
         device=settings.device,

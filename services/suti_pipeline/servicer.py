@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc.aio
+from google.longrunning.operations_pb2 import Operation
 from google.protobuf.empty_pb2 import Empty
 
 from suti.api.pipeline.v1 import pipeline_pb2 as pb
@@ -26,6 +27,7 @@ from suti.stages.replays import ReplayOrder
 from suti.stages.run_view import RunReader, RunView
 from suti_pipeline import convert
 from suti_pipeline.controller import Controller, dead_shards
+from suti_pipeline.evaluations import Evaluations
 from suti_pipeline.explain import explain
 from suti_pipeline.runs import Runs
 from suti_pipeline.study import Study
@@ -41,8 +43,17 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
     """Starts runs and explains them. All that blocks runs in threads."""
 
     def __init__(
-        self, store: Store, bus: Bus, controller: Controller, runs: Runs, study: Study, *, preset: PresetName
+        self,
+        store: Store,
+        bus: Bus,
+        controller: Controller,
+        runs: Runs,
+        study: Study,
+        *,
+        evaluations: Evaluations,
+        preset: PresetName,
     ) -> None:
+        self._evaluations = evaluations
         self._store = store
         self._bus = bus
         self._controller = controller
@@ -213,6 +224,10 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
         """Take a tombstone back."""
         await asyncio.to_thread(remove_tombstone, self._store, request.tombstone_id)
         return Empty()
+
+    async def EvaluateModel(self, request: pb.EvaluateModelRequest, context: Context) -> Operation:
+        """Draw subjects with a model and score what it drew, in the background."""
+        return await self._evaluations.start(request)
 
     async def _started(self, run_id: str) -> pb.Run:
         self._controller.ring()

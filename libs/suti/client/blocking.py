@@ -224,6 +224,7 @@ class Suti(Connection):
     create_tombstone = _unary(pipeline.create_tombstone)
     list_tombstones = _pages(pipeline.list_tombstones)
     delete_tombstone = _unary(pipeline.delete_tombstone)
+    evaluate_model = _long(pipeline.evaluate_model)
 
     register_subject = _unary(generation.register_subject)
     get_subject = _unary(generation.get_subject)

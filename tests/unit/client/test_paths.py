@@ -45,6 +45,7 @@ CALLS: Sequence[Rpc[Any] | Pages[Any, Any] | Long[Any]] = [
     pipeline.create_tombstone(urls=["https://example.org"]),
     pipeline.list_tombstones(),
     pipeline.delete_tombstone("t"),
+    pipeline.evaluate_model({"s": "cat"}),
     generation.register_subject([Demonstration()]),
     generation.get_subject("s"),
     generation.list_subjects(),

@@ -1,17 +1,18 @@
-"""Calls to the pipeline service: runs, dead letters, provenance."""
+"""Calls to the pipeline service: runs, dead letters, provenance, evaluations."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from google.longrunning.operations_pb2 import Operation
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from suti.api.pipeline.v1 import pipeline_pb2 as pb
 from suti.api.types.v1.types_pb2 import Stage
-from suti.client.calls import Pages, Stream, Unary
+from suti.client.calls import Long, Pages, Stream, Unary
 from suti.client.endpoints import Service
-from suti.client.inputs import overrides
+from suti.client.inputs import checked_seed, overrides
 from suti.core.errors import InvalidArgument
 from suti.core.ids import new_request_id
 
@@ -153,6 +154,44 @@ def list_tombstones(*, page_size: int = 0) -> Pages[pb.ListTombstonesResponse, p
 def delete_tombstone(tombstone_id: str) -> Unary[Empty]:
     """Take back a tombstone that was a mistake."""
     return _unary("DeleteTombstone", pb.DeleteTombstoneRequest(tombstone_id=tombstone_id), Empty)
+
+
+def evaluate_model(
+    subjects: Mapping[str, str],
+    *,
+    model: str = "",
+    prompts: str = "",
+    prompt_numbers: Sequence[int] = (),
+    samples: int = 0,
+    protocol: str = "",
+    dino: str = "",
+    clip: str = "",
+    seed: int = 0,
+    steps: int = 0,
+    guidance: float | None = None,
+    created_by: str = "",
+    request_id: str = "",
+) -> Long[pb.EvaluateModelResult]:
+    """Draw registered subjects for a set of prompts and score the drawings; `subjects` are ids and class words.
+
+    Zeros, empty texts and None leave it to the service and the model.
+    """
+    request = pb.EvaluateModelRequest(
+        request_id=request_id or new_request_id(),
+        model=model,
+        subjects=[pb.EvaluatedSubject(subject_id=name, class_word=word) for name, word in subjects.items()],
+        prompts=prompts,
+        prompt_numbers=prompt_numbers,
+        samples=samples,
+        protocol=protocol,
+        dino=dino,
+        clip=clip,
+        seed=checked_seed(seed),
+        steps=steps,
+        guidance=guidance,
+        created_by=created_by,
+    )
+    return Long(start=_unary("EvaluateModel", request, Operation), result=pb.EvaluateModelResult)
 
 
 def _choice(letter_ids: Sequence[str], *, run_id: str) -> pb.DeadLetterChoice:

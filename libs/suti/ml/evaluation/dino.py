@@ -50,6 +50,9 @@ class DinoEncoder:
         self.device = torch.device(device)
         self._model = model.to(self.device).float().eval().requires_grad_(False)
         self._tokens = tokens  # (N, C, H, W) -> (N, registers + 1 + P, D), the patches last, the class token first
+        with torch.inference_mode():
+            blank_NCHW = torch.zeros(1, 3, side_px, side_px, device=self.device)
+            self.width = int(tokens(blank_NCHW).shape[-1])
 
     @torch.inference_mode()
     def look(self, pictures: Sequence[Image.Image], recipe: Preprocessing, *, batch: int = _BATCH) -> Looked:
@@ -60,7 +63,7 @@ class DinoEncoder:
             inputs_NCHW = prepared(pictures[start : start + batch], recipe, side_px=self.side_px)
             rows.append(self._tokens(inputs_NCHW.to(self.device)).float().cpu())
         if not rows:
-            return Looked(torch.empty(0, 1), torch.empty(0, patches, 1))
+            return Looked(torch.empty(0, self.width), torch.empty(0, patches, self.width))
         tokens_NTD = F.normalize(torch.cat(rows), dim=-1)
         return Looked(tokens_NTD[:, 0], tokens_NTD[:, -patches:])
 

@@ -1707,6 +1707,247 @@ class DeleteTombstoneRequest(_message.Message):
 Global___DeleteTombstoneRequest: _TypeAlias = DeleteTombstoneRequest  # noqa: Y015
 
 @_typing.final
+class EvaluatedSubject(_message.Message):
+    """A registered subject that is to be drawn, and what it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_ID_FIELD_NUMBER: _builtins.int
+    CLASS_WORD_FIELD_NUMBER: _builtins.int
+    subject_id: _builtins.str
+    """A subject of the generation service; 26-character ULID. Required. All its pictures are shown to the model, and all
+    are references.
+    """
+    class_word: _builtins.str
+    """What it is, in one or two words: `backpack`. Required; at most 100 characters."""
+    def __init__(
+        self,
+        *,
+        subject_id: _builtins.str = ...,
+        class_word: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["class_word", b"class_word", "subject_id", b"subject_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EvaluatedSubject: _TypeAlias = EvaluatedSubject  # noqa: Y015
+
+@_typing.final
+class EvaluateModelRequest(_message.Message):
+    """Asks for a model to be evaluated."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    SUBJECTS_FIELD_NUMBER: _builtins.int
+    PROMPTS_FIELD_NUMBER: _builtins.int
+    PROMPT_NUMBERS_FIELD_NUMBER: _builtins.int
+    SAMPLES_FIELD_NUMBER: _builtins.int
+    PROTOCOL_FIELD_NUMBER: _builtins.int
+    DINO_FIELD_NUMBER: _builtins.int
+    CLIP_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    GUIDANCE_FIELD_NUMBER: _builtins.int
+    CREATED_BY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes the call safe to repeat. Required; UUID4."""
+    model: _builtins.str
+    """A name of the generation service's ListModels. Unset: the apprentice that is promoted when the call is accepted."""
+    prompts: _builtins.str
+    """The set of prompts: `dreambench` or `skills`. Unset: `dreambench`."""
+    samples: _builtins.int
+    """Drawings of each prompt, 1 to 16. Unset: 4."""
+    protocol: _builtins.str
+    """How is measured: a name of docs/evaluation.md. Unset: `dreambench`."""
+    dino: _builtins.str
+    """The DINO, by name, as the generation service finds it. Unset: `dino`."""
+    clip: _builtins.str
+    """The CLIP of CLIP-I and CLIP-T, likewise. Unset: `clip`."""
+    seed: _builtins.int
+    """Every drawing's seed is derived from it; in [0, 2^63). Unset: 0."""
+    steps: _builtins.int
+    """Steps of the sampler, 1 to 1,000. Unset: the model's."""
+    guidance: _builtins.float
+    """Weight of text and subject over neither, 0 to 100. Unset: the model's."""
+    created_by: _builtins.str
+    """Who asks, for the record, as the caller says it; at most 200 characters. Unset: `anonymous`."""
+    @_builtins.property
+    def subjects(self) -> _containers.RepeatedCompositeFieldContainer[Global___EvaluatedSubject]:
+        """1 to 1,000 subjects, each once."""
+
+    @_builtins.property
+    def prompt_numbers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Which prompts of the set, from 0. Unset: all."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        model: _builtins.str = ...,
+        subjects: _abc.Iterable[Global___EvaluatedSubject] | None = ...,
+        prompts: _builtins.str = ...,
+        prompt_numbers: _abc.Iterable[_builtins.int] | None = ...,
+        samples: _builtins.int = ...,
+        protocol: _builtins.str = ...,
+        dino: _builtins.str = ...,
+        clip: _builtins.str = ...,
+        seed: _builtins.int = ...,
+        steps: _builtins.int = ...,
+        guidance: _builtins.float | None = ...,
+        created_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_guidance", b"_guidance", "guidance", b"guidance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_guidance", b"_guidance", "clip", b"clip", "created_by", b"created_by", "dino", b"dino", "guidance", b"guidance", "model", b"model", "prompt_numbers", b"prompt_numbers", "prompts", b"prompts", "protocol", b"protocol", "request_id", b"request_id", "samples", b"samples", "seed", b"seed", "steps", b"steps", "subjects", b"subjects"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__guidance: _TypeAlias = _typing.Literal["guidance"]  # noqa: Y015
+    _WhichOneofArgType__guidance: _TypeAlias = _typing.Literal["_guidance", b"_guidance"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__guidance) -> _WhichOneofReturnType__guidance | None: ...
+
+Global___EvaluateModelRequest: _TypeAlias = EvaluateModelRequest  # noqa: Y015
+
+@_typing.final
+class EvaluationTotal(_message.Message):
+    """One metric of the model, or of the subjects' real pictures among themselves."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ReasonsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SYSTEM_FIELD_NUMBER: _builtins.int
+    METRIC_FIELD_NUMBER: _builtins.int
+    CONDITION_FIELD_NUMBER: _builtins.int
+    MEAN_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    N_FIELD_NUMBER: _builtins.int
+    SUBJECTS_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    SHORT_OF_REFERENCES_FIELD_NUMBER: _builtins.int
+    system: _builtins.str
+    """The model's name, or `real`."""
+    metric: _builtins.str
+    """`dino`, `clip_i`, `clip_t`, `copy`, `diversity` or `detail`."""
+    condition: _builtins.str
+    """`all`, or a skill."""
+    mean: _builtins.float
+    """The mean score. Unset where there is not one score."""
+    low: _builtins.float
+    """Lower bound of the 95 % interval, whole subjects resampled. Unset where there is not one score."""
+    high: _builtins.float
+    """Its upper bound. Unset where there is not one score."""
+    n: _builtins.int
+    """Pictures with a score."""
+    subjects: _builtins.int
+    """Subjects with a score."""
+    missing: _builtins.int
+    """Pictures without a score; they are in no mean."""
+    short_of_references: _builtins.int
+    """Scores that are a mean over fewer references than they should be."""
+    @_builtins.property
+    def reasons(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Why they have none, by reason (docs/errors.md)."""
+
+    def __init__(
+        self,
+        *,
+        system: _builtins.str = ...,
+        metric: _builtins.str = ...,
+        condition: _builtins.str = ...,
+        mean: _builtins.float | None = ...,
+        low: _builtins.float | None = ...,
+        high: _builtins.float | None = ...,
+        n: _builtins.int = ...,
+        subjects: _builtins.int = ...,
+        missing: _builtins.int = ...,
+        reasons: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        short_of_references: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_high", b"_high", "_low", b"_low", "_mean", b"_mean", "high", b"high", "low", b"low", "mean", b"mean"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_high", b"_high", "_low", b"_low", "_mean", b"_mean", "condition", b"condition", "high", b"high", "low", b"low", "mean", b"mean", "metric", b"metric", "missing", b"missing", "n", b"n", "reasons", b"reasons", "short_of_references", b"short_of_references", "subjects", b"subjects", "system", b"system"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__high: _TypeAlias = _typing.Literal["high"]  # noqa: Y015
+    _WhichOneofArgType__high: _TypeAlias = _typing.Literal["_high", b"_high"]  # noqa: Y015
+    _WhichOneofReturnType__low: _TypeAlias = _typing.Literal["low"]  # noqa: Y015
+    _WhichOneofArgType__low: _TypeAlias = _typing.Literal["_low", b"_low"]  # noqa: Y015
+    _WhichOneofReturnType__mean: _TypeAlias = _typing.Literal["mean"]  # noqa: Y015
+    _WhichOneofArgType__mean: _TypeAlias = _typing.Literal["_mean", b"_mean"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__high) -> _WhichOneofReturnType__high | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__low) -> _WhichOneofReturnType__low | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__mean) -> _WhichOneofReturnType__mean | None: ...
+
+Global___EvaluationTotal: _TypeAlias = EvaluationTotal  # noqa: Y015
+
+@_typing.final
+class EvaluateModelResult(_message.Message):
+    """What an evaluation came to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOTALS_FIELD_NUMBER: _builtins.int
+    PROTOCOL_ID_FIELD_NUMBER: _builtins.int
+    ROWS_KEY_FIELD_NUMBER: _builtins.int
+    DRAWINGS_PREFIX_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    protocol_id: _builtins.str
+    """How the scores came about; scores of different ids are not compared."""
+    rows_key: _builtins.str
+    """Where all rows lie in the store: Parquet, one row for each picture and metric."""
+    drawings_prefix: _builtins.str
+    """Where the drawings lie: below it `SUBJECT/PROMPT NUMBER/SAMPLE.png`."""
+    @_builtins.property
+    def totals(self) -> _containers.RepeatedCompositeFieldContainer[Global___EvaluationTotal]:
+        """The model's totals first, then those of real pictures."""
+
+    @_builtins.property
+    def model(self) -> _types_pb2.ModelRef:
+        """Who drew, with its hash."""
+
+    def __init__(
+        self,
+        *,
+        totals: _abc.Iterable[Global___EvaluationTotal] | None = ...,
+        protocol_id: _builtins.str = ...,
+        rows_key: _builtins.str = ...,
+        drawings_prefix: _builtins.str = ...,
+        model: _types_pb2.ModelRef | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drawings_prefix", b"drawings_prefix", "model", b"model", "protocol_id", b"protocol_id", "rows_key", b"rows_key", "totals", b"totals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EvaluateModelResult: _TypeAlias = EvaluateModelResult  # noqa: Y015
+
+@_typing.final
 class ShardTicket(_message.Message):
     """Asks for one shard of one stage to be done. Subject `suti.v1.<stage>.shard...`; safe to deliver twice, never the only
     copy of anything. Everything that changes the result stands in the run's `run.json`.

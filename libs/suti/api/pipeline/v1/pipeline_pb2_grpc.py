@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from suti.api.pipeline.v1 import pipeline_pb2 as suti_dot_api_dot_pipeline_dot_v1_dot_pipeline__pb2
 
@@ -27,7 +28,7 @@ if _version_not_supported:
 
 
 class PipelineServiceStub:
-    """Starts runs, keeps them moving, and explains them.
+    """Starts runs, keeps them moving, and explains them. Serves `google.longrunning.Operations` for its own operations.
     """
 
     def __init__(self, channel):
@@ -116,10 +117,15 @@ class PipelineServiceStub:
                 request_serializer=suti_dot_api_dot_pipeline_dot_v1_dot_pipeline__pb2.DeleteTombstoneRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.EvaluateModel = channel.unary_unary(
+                '/suti.api.pipeline.v1.PipelineService/EvaluateModel',
+                request_serializer=suti_dot_api_dot_pipeline_dot_v1_dot_pipeline__pb2.EvaluateModelRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
 
 
 class PipelineServiceServicer:
-    """Starts runs, keeps them moving, and explains them.
+    """Starts runs, keeps them moving, and explains them. Serves `google.longrunning.Operations` for its own operations.
     """
 
     def CreateRun(self, request, context):
@@ -238,6 +244,15 @@ class PipelineServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EvaluateModel(self, request, context):
+        """Draws registered subjects for a set of prompts with a model, and scores every drawing (docs/evaluation.md). Survives
+        the death of any process. Metadata: OperationProgress in shards: a prompt of a subject, or its real pictures. Safe to
+        repeat with the same request_id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PipelineServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -321,6 +336,11 @@ def add_PipelineServiceServicer_to_server(servicer, server):
                     request_deserializer=suti_dot_api_dot_pipeline_dot_v1_dot_pipeline__pb2.DeleteTombstoneRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
+            'EvaluateModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.EvaluateModel,
+                    request_deserializer=suti_dot_api_dot_pipeline_dot_v1_dot_pipeline__pb2.EvaluateModelRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'suti.api.pipeline.v1.PipelineService', rpc_method_handlers)
@@ -330,7 +350,7 @@ def add_PipelineServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PipelineService:
-    """Starts runs, keeps them moving, and explains them.
+    """Starts runs, keeps them moving, and explains them. Serves `google.longrunning.Operations` for its own operations.
     """
 
     @staticmethod
@@ -755,6 +775,33 @@ class PipelineService:
             '/suti.api.pipeline.v1.PipelineService/DeleteTombstone',
             suti_dot_api_dot_pipeline_dot_v1_dot_pipeline__pb2.DeleteTombstoneRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EvaluateModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suti.api.pipeline.v1.PipelineService/EvaluateModel',
+            suti_dot_api_dot_pipeline_dot_v1_dot_pipeline__pb2.EvaluateModelRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
             options,
             channel_credentials,
             insecure,

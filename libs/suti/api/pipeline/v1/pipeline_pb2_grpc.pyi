@@ -4,6 +4,7 @@ isort:skip_file
 Runs: from a crawl to an apprentice. The service that a person or a program talks to first."""
 
 from collections import abc as _abc
+from google.longrunning import operations_pb2 as _operations_pb2
 from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
 from suti.api.pipeline.v1 import pipeline_pb2 as _pipeline_pb2
@@ -28,7 +29,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class PipelineServiceStub:
-    """Starts runs, keeps them moving, and explains them."""
+    """Starts runs, keeps them moving, and explains them. Serves `google.longrunning.Operations` for its own operations."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -73,10 +74,15 @@ class PipelineServiceStub:
     """All tombstones, newest first."""
     DeleteTombstone: _grpc.UnaryUnaryMultiCallable[_pipeline_pb2.DeleteTombstoneRequest, _empty_pb2.Empty]
     """Takes a tombstone back that was a mistake: stages that begin after it may use what it covered."""
+    EvaluateModel: _grpc.UnaryUnaryMultiCallable[_pipeline_pb2.EvaluateModelRequest, _operations_pb2.Operation]
+    """Draws registered subjects for a set of prompts with a model, and scores every drawing (docs/evaluation.md). Survives
+    the death of any process. Metadata: OperationProgress in shards: a prompt of a subject, or its real pictures. Safe to
+    repeat with the same request_id.
+    """
 
 @_typing.type_check_only
 class PipelineServiceAsyncStub(PipelineServiceStub):
-    """Starts runs, keeps them moving, and explains them."""
+    """Starts runs, keeps them moving, and explains them. Serves `google.longrunning.Operations` for its own operations."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateRun: _aio.UnaryUnaryMultiCallable[_pipeline_pb2.CreateRunRequest, _pipeline_pb2.Run]  # type: ignore[assignment]
@@ -118,9 +124,14 @@ class PipelineServiceAsyncStub(PipelineServiceStub):
     """All tombstones, newest first."""
     DeleteTombstone: _aio.UnaryUnaryMultiCallable[_pipeline_pb2.DeleteTombstoneRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Takes a tombstone back that was a mistake: stages that begin after it may use what it covered."""
+    EvaluateModel: _aio.UnaryUnaryMultiCallable[_pipeline_pb2.EvaluateModelRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """Draws registered subjects for a set of prompts with a model, and scores every drawing (docs/evaluation.md). Survives
+    the death of any process. Metadata: OperationProgress in shards: a prompt of a subject, or its real pictures. Safe to
+    repeat with the same request_id.
+    """
 
 class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Starts runs, keeps them moving, and explains them."""
+    """Starts runs, keeps them moving, and explains them. Serves `google.longrunning.Operations` for its own operations."""
 
     @_abc_1.abstractmethod
     def CreateRun(
@@ -256,5 +267,16 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
         """Takes a tombstone back that was a mistake: stages that begin after it may use what it covered."""
+
+    @_abc_1.abstractmethod
+    def EvaluateModel(
+        self,
+        request: _pipeline_pb2.EvaluateModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """Draws registered subjects for a set of prompts with a model, and scores every drawing (docs/evaluation.md). Survives
+        the death of any process. Metadata: OperationProgress in shards: a prompt of a subject, or its real pictures. Safe to
+        repeat with the same request_id.
+        """
 
 def add_PipelineServiceServicer_to_server(servicer: PipelineServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
