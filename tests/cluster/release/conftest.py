@@ -36,7 +36,7 @@ ELSEWHERE = ("test_8_readme.py", "test_9_earlier.py")  # have releases of their 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What installs, rolls and trains takes minutes, on a busy machine many. What is of one release is one process's."""
+    """What installs, rolls and trains takes minutes, on a busy machine many. One release is one process's."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.timeout(3600))
