@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +15,11 @@ from suti.client.endpoints import Endpoints, Service
 from suti.client.errors import RemoteError
 from suti.core.ids import new_request_id
 from suti.infra.tables import from_parquet
+from suti.local.evaluation_server import NotServed, ServerDrawer, served_model
 from suti.local.folder import packaged_models
 from suti.stages.evaluation.rows import REAL, EvaluationRow
-from tests.system.generation_stack import GenerationProcess, demonstrations, save_models
+from suti.stages.evaluation.subjects import EvaluationSubject
+from tests.system.generation_stack import GenerationProcess, demonstrations, picture, save_models
 from tests.system.pipeline_stack import PipelineProcess, running_pipeline
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -98,6 +101,30 @@ def test_an_evaluation_outlives_the_death_of_whoever_draws(both: Both) -> None:
 
     (dino,) = [one for one in result.totals if (one.system, one.metric, one.condition) == ("warmstart", "dino", "all")]
     assert (dino.n, dino.missing) == (12, 0)
+
+
+def test_a_server_is_drawn_with_as_any_system_is_and_keeps_no_subject_of_it(both: Both, tmp_path: Path) -> None:
+    for index in range(2):
+        (tmp_path / f"{index}.png").write_bytes(picture(index))
+    subject = EvaluationSubject("mug", "mug", "object", tuple(sorted(tmp_path.iterdir())))
+    with both.client() as suti:
+        before = {one.subject_id for one in suti.list_subjects()}
+        served = served_model(suti, "warmstart")
+        drawer = ServerDrawer(
+            suti, model=served.name, steps=2, guidance=None, sampler="ddim",
+            demonstrations=lambda one: [(path, "a mug") for path in one.files],
+        )  # fmt: skip
+        one, other = drawer.draw(subject, "a red mug", [5, 6])
+        (again,) = drawer.draw(subject, "a red mug", [5])
+        drawer.forget_subjects()
+        after = {found.subject_id for found in suti.list_subjects()}
+        with pytest.raises(NotServed, match="nothing"):
+            served_model(suti, "nothing")
+
+    assert served.sees_subjects
+    assert one.size == other.size == again.size
+    assert one.tobytes() != other.tobytes()
+    assert after == before
 
 
 def test_a_subject_that_was_deleted_ends_an_evaluation_with_its_reason(both: Both) -> None:

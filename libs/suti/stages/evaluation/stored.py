@@ -1,7 +1,7 @@
 """One shard of an evaluation of subjects in the store: the work of one machine, in any process and any order."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def _plan(
 
 
 @contextmanager
-def _on_disk(shelf: SubjectShelf, subject: Subject, plan: EvaluationPlan) -> Iterator[EvaluationSubject]:
+def _on_disk(shelf: SubjectShelf, subject: Subject, plan: EvaluationPlan) -> Generator[EvaluationSubject]:
     """The subject as a folder of pictures, for as long as the block goes on."""
     planned = plan.subjects[subject.subject_id]
     with tempfile.TemporaryDirectory(prefix="suti-evaluation-") as folder:

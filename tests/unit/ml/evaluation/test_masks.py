@@ -24,7 +24,10 @@ def test_a_mask_beside_a_picture_comes_before_its_alpha_channel_and_before_a_seg
     picture = Image.new("RGBA", SIZE, (9, 9, 9, 0))
     _half().resize((16, 12), Image.Resampling.NEAREST).save(tmp_path / "03.mask.png")
 
-    assert _left_half_alone(mask_of(picture, file=path, segmenter=lambda *_: Image.new("L", SIZE, 255)))
+    def everything(_picture: Image.Image, _word: str) -> Image.Image:
+        return Image.new("L", SIZE, 255)
+
+    assert _left_half_alone(mask_of(picture, file=path, segmenter=everything))
 
 
 def test_an_alpha_channel_is_a_mask_unless_it_hides_nothing() -> None:

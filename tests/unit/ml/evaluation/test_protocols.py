@@ -7,6 +7,10 @@ from suti.ml.evaluation.protocols import DREAMBENCH, PROTOCOLS, Protocol, Unknow
 HASHES: dict[str, Any] = {"dino_sha256": "d" * 64, "dino_px": 224, "clip_sha256": "c" * 64}
 
 
+def _but(**changes: Any) -> dict[str, Any]:
+    return HASHES | changes
+
+
 def test_the_papers_protocol_is_spelt_out_in_its_id() -> None:
     assert DREAMBENCH.protocol_id(**HASHES) == (
         "dreambench;references=all;background=kept;text=class;score=mean-cosine;"
@@ -17,9 +21,9 @@ def test_the_papers_protocol_is_spelt_out_in_its_id() -> None:
 
 def test_whatever_changes_a_score_changes_the_id() -> None:
     ids = {one.protocol_id(**HASHES) for one in PROTOCOLS.values()}
-    ids.add(DREAMBENCH.protocol_id(**{**HASHES, "dino_sha256": "e" * 64}))
-    ids.add(DREAMBENCH.protocol_id(**{**HASHES, "clip_sha256": "e" * 64}))
-    ids.add(DREAMBENCH.protocol_id(**{**HASHES, "dino_px": 32}))
+    ids.add(DREAMBENCH.protocol_id(**_but(dino_sha256="e" * 64)))
+    ids.add(DREAMBENCH.protocol_id(**_but(clip_sha256="e" * 64)))
+    ids.add(DREAMBENCH.protocol_id(**_but(dino_px=32)))
     ids.add(Protocol(name="dreambench", text="token-class").protocol_id(**HASHES))
 
     assert len(ids) == len(PROTOCOLS) + 4

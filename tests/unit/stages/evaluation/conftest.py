@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> MeasuringModels:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("dino")
-    model = timm.create_model("vit_small_patch16_224", pretrained=False, num_classes=0, **ARGUMENTS)
+    model = cast(Any, timm).create_model("vit_small_patch16_224", pretrained=False, num_classes=0, **ARGUMENTS)
     save_file(model.state_dict(), folder / "model.safetensors")
     told = {"architecture": "vit_small_patch16_224", "model_args": ARGUMENTS}
     (folder / "config.json").write_text(json.dumps(told))
