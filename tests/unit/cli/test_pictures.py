@@ -3,7 +3,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from suti.cli.pictures import demonstrations, named
+from suti.cli.pictures import demonstrations, named, plain_pictures
 from suti.client.errors import RemoteRefusal
 from suti.core.errors import InvalidArgument
 
@@ -41,3 +41,15 @@ def test_a_service_complains_of_files_and_not_of_their_numbers(tmp_path: Path) -
         raise RemoteRefusal("demonstrations[1].picture: no picture", code=grpc.StatusCode.INVALID_ARGUMENT)
 
     assert str(raised.value) == f"{paths[1]}: no picture"
+
+
+def test_pictures_to_enlarge_are_sent_without_captions_and_named_like_others(tmp_path: Path) -> None:
+    paths = files(tmp_path, 2)
+
+    assert [one.content for one in plain_pictures(paths)] == [b"picture", b"picture"]
+    with pytest.raises(RemoteRefusal) as raised, named(paths):
+        raise RemoteRefusal("pictures[1]: no picture", code=grpc.StatusCode.INVALID_ARGUMENT)
+    assert str(raised.value) == f"{paths[1]}: no picture"
+    (tmp_path / "empty.jpg").touch()
+    with pytest.raises(InvalidArgument, match=r"empty\.jpg: 0 bytes"):
+        plain_pictures([tmp_path / "empty.jpg"])

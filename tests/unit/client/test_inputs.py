@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from suti.client.inputs import demonstration, run_order, sampler
+from suti.client.inputs import demonstration, picture, run_order, sampler
 from suti.client.requests.generation import generate_request
 from suti.client.requests.pipeline import drop_dead_letters
 from suti.core.errors import InvalidArgument
@@ -52,3 +52,17 @@ def test_what_is_left_to_the_model_is_left_unset() -> None:
     assert not request.HasField("seed")
     assert not request.HasField("guidance")
     assert request.WhichOneof("subject") is None
+
+
+def test_one_name_to_enlarge_with_is_no_sequence_of_letters() -> None:
+    assert list(generate_request("a cat", enlarge_with="superres").enlarge_with) == ["superres"]
+    assert list(generate_request("a cat", enlarge_with=["one", "two"]).enlarge_with) == ["one", "two"]
+    assert list(generate_request("a cat", enlarge_with="").enlarge_with) == []
+
+
+def test_pictures_that_are_given_decide_how_many_there_are() -> None:
+    request = generate_request("", pictures=[picture(b"png"), picture(b"png")], enlarge_with="superres", noise_level=0)
+
+    assert (request.count, len(request.pictures)) == (0, 2)
+    assert request.HasField("noise_level")
+    assert not generate_request("a cat").HasField("noise_level")
