@@ -17,7 +17,7 @@ from suti.ml.clip.encoder import ClipEncoder, load_clip
 from suti.ml.clip.files import WEIGHTS as CLIP_WEIGHTS
 from suti.ml.diffusion.latents import tensor_to_picture
 from suti.ml.evaluation.dino import DinoEncoder, load_dino
-from suti.ml.evaluation.protocols import Preprocessing
+from suti.ml.evaluation.protocols import TOY
 from suti.ml.evaluation.scores import clip_i, clip_t
 from suti.ml.model_files import file_digest, folder_digest
 from suti.reproduce.subject_sets import Asked
@@ -25,8 +25,7 @@ from suti.toyworld.oracle import Lineup
 
 # The oracle is code: a change of what it answers is a new number here.
 _ORACLE = "oracle-1"
-# A small DINO's pictures are as large as the toy world's: nothing is cropped away.
-_WHOLE = Preprocessing(resize="squash", crop=1.0)
+_PREPARED = TOY.picture
 
 
 class Metric(Protocol):
@@ -94,14 +93,14 @@ class Dino:
     @property
     def version(self) -> str:
         """Of the model's folder, and how pictures are prepared for it."""
-        return f"{_digest(self._folder)}/{_WHOLE.model_dump_json()}"
+        return f"{_digest(self._folder)}/{_PREPARED.model_dump_json()}"
 
     def measure(self, asked: Asked, pictures_NCHW: Tensor) -> Mapping[str, list[float]]:
         """As `Metric` promises."""
         encoder = _dino(self._folder)
         pictures = [tensor_to_picture(one_CHW.float() / 127.5 - 1) for one_CHW in pictures_NCHW]
-        drawn_ND = encoder.look(pictures, _WHOLE).class_ND
-        references_KD = encoder.look([opened(one.png) for one in asked.references], _WHOLE).class_ND
+        drawn_ND = encoder.look(pictures, _PREPARED).class_ND
+        references_KD = encoder.look([opened(one.png) for one in asked.references], _PREPARED).class_ND
         return {"dino": (drawn_ND @ references_KD.T).mean(dim=1).tolist()}
 
 
