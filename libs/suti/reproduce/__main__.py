@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from suti.reproduce.all_experiments import EXPERIMENTS
-from suti.reproduce.estimate import estimate, measure_rates
+from suti.reproduce.estimate import as_plan, estimate, measure_rates
 from suti.reproduce.quick import quick_check
 from suti.reproduce.running import reproduce
 from suti.reproduce.scale import Scale
@@ -40,9 +40,8 @@ def main() -> None:
     experiments = [EXPERIMENTS[name](scale) for name in options.only if name in EXPERIMENTS]
     if options.plan:
         torch.set_num_threads(1)
-        for one in estimate(experiments, measure_rates(scale, options.out), options.out):
-            minutes = one.minutes(options.processes)
-            sys.stdout.write(f"{one.name:16s} {one.pictures:6d} pictures {minutes:6.0f} minutes\n")
+        found = estimate(experiments, measure_rates(scale, options.out), options.out)
+        sys.stdout.write(as_plan(found, options.processes))
         return
     work = Work(out=options.out, results=options.results, processes=options.processes, minutes=options.minutes)
     if _EXPERTS in options.only:

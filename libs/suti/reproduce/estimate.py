@@ -37,11 +37,11 @@ class Estimate:
     name: str
     pictures: int
     teaching: float  # lessons and trainings
-    drawing: float  # tuning, drawing, measuring
+    drawing: Mapping[str, float]  # tuning, drawing, measuring, by system
 
     def minutes(self, processes: int) -> float:
         """On so many cores that do nothing else."""
-        return (self.teaching + self.drawing) / 60 / processes
+        return (self.teaching + sum(self.drawing.values())) / 60 / processes
 
 
 def measure_rates(scale: Scale, out: Path) -> Rates:
@@ -102,10 +102,28 @@ def estimate(experiments: Sequence[Experiment], rates: Rates, out: Path) -> list
                 pictures=sum(len(cell.missing(out)) * cell.subjects.pictures_each for cell in cells),
                 teaching=sum(_lesson(steps, rates) for steps in lessons.values())
                 + sum(_training(each, rates) for each in taught),
-                drawing=sum(_cell(cell, rates, out) for cell in cells),
+                drawing=_by_system(cells, rates, out),
             )
         )
     return found
+
+
+def _by_system(cells: Sequence[DrawingCell], rates: Rates, out: Path) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for cell in cells:
+        found[cell.system] = found.get(cell.system, 0.0) + _cell(cell, rates, out)
+    return found
+
+
+def as_plan(found: Sequence[Estimate], processes: int) -> str:
+    """A line for each experiment, and each system's share of its minutes."""
+    lines: list[str] = []
+    for one in found:
+        lines.append(f"{one.name:15s} {one.minutes(processes):5.0f} minutes {one.pictures:6d} pictures\n")
+        parts = {"lessons and apprentices": one.teaching, **one.drawing}
+        lines += [f"    {name:24s} {part / 60 / processes:5.0f}\n" for name, part in parts.items() if part > 30]
+    total = sum(one.minutes(processes) for one in found)
+    return "".join(lines) + f"{'in all':15s} {total:5.0f} minutes on {processes} cores that do nothing else\n"
 
 
 def _cell(cell: DrawingCell, rates: Rates, out: Path) -> float:

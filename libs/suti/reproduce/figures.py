@@ -25,14 +25,18 @@ def bars(rows: Sequence[Row], *, title: str) -> bytes:
                 panel.text(0.01, place, "not run", va="center", color=_GREY, transform=panel.get_yaxis_transform())
                 continue
             panel.barh(place, row.mean or 0, xerr=_spread([row]), color=_BLUE, capsize=3)
+            said = f"{row.mean:.2f}" if metric == _METRIC else f"{row.mean:.3g} s"
+            panel.text(row.high or 0, place, f"  {said}", va="center", fontsize=9)
         panel.set_yticks(range(len(systems)), systems)
         panel.invert_yaxis()
-    axes[0].set_xlim(0, 1)
+    axes[0].set_xlim(0, 1.1)
     axes[0].set_xlabel(_SAID)
     for row in (row for row in rows if row.metric == _METRIC and row.system in {"real", "chance"}):
         if row.mean is not None:
             axes[0].axvline(row.mean, color=_GREY, linestyle="--", linewidth=1)
             axes[0].text(row.mean, -0.6, row.system, color=_GREY, ha="center", va="bottom")
+    axes[1].set_xscale("log")
+    axes[1].margins(x=0.25)
     axes[1].set_xlabel("seconds of one core to the first picture")
     axes[1].set_yticks(range(len(systems)), [""] * len(systems))
     return _png(figure)
@@ -54,20 +58,28 @@ def lines(
     wanted = [(label, points, _METRIC, "-") for label, points in series.items()]
     first = next(iter(series.values()))
     wanted += [(label, first, metric, ":") for label, metric in (more or {}).items()]
-    for label, points, metric, style in wanted:
+    span = max(at for points in series.values() for at, _ in points)
+    for index, (label, points, metric, style) in enumerate(wanted):
         found = {_name(row): row for row in rows if row.metric == metric and row.mean is not None}
         known = [(at, found[name]) for at, name in points if name in found]
         if known:
             means = [row.mean or 0.0 for _, row in known]
             spread = _spread([row for _, row in known])
+            beside = (index - (len(wanted) - 1) / 2) * span * 0.008  # intervals at one place hide one another
             axes.errorbar(
-                [at for at, _ in known], means, yerr=spread, marker="o", capsize=3, linestyle=style, label=label
+                [at + beside for at, _ in known],
+                means,
+                yerr=spread,
+                marker="o",
+                capsize=3,
+                linestyle=style,
+                label=label,
             )
     _bounds(axes, rows)
     axes.set_xticks(sorted({at for points in series.values() for at, _ in points}))
     axes.set_xlabel(across)
     axes.set_ylabel(_SAID)
-    axes.set_ylim(0, 1)
+    axes.set_ylim(-0.02, 1.05)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=8)
     return _png(figure)
