@@ -149,5 +149,6 @@ def test_a_subject_that_was_deleted_ends_an_evaluation_with_its_reason(both: Bot
 def test_a_wish_that_cannot_be_meant_is_refused_with_the_name_of_its_field(
     both: Both, wish: dict[str, Any], problem: str
 ) -> None:
+    asked: dict[str, Any] = {"model": "warmstart"} | wish
     with both.client() as suti, pytest.raises(RemoteError, match=problem):
-        suti.evaluate_model({"01ARZ3NDEKTSV4RRFFQ69G5FAV": "mug"}, **{"model": "warmstart", **wish})
+        suti.evaluate_model({"01ARZ3NDEKTSV4RRFFQ69G5FAV": "mug"}, **asked)

@@ -40,9 +40,11 @@ def test_a_model_draws_every_prompt_of_every_subject_and_its_totals_are_written(
     assert told.exit_code == 0
     assert "warmstart: 2 subjects, 8 drawings" in told.stdout
     assert "protocol: toy;references=all" in told.stdout
-    assert Image.open(out / "drawings" / "vase" / "22" / "1.png").size == (32, 32)
+    with Image.open(out / "drawings" / "vase" / "22" / "1.png") as drawn:
+        assert drawn.size == (32, 32)
     totals = json.loads((out / "totals.json").read_text())
-    (dino,) = [one for one in totals if (one["system"], one["metric"], one["condition"]) == ("warmstart", "dino", "all")]
+    by_name = {(one["system"], one["metric"], one["condition"]): one for one in totals}
+    dino = by_name["warmstart", "dino", "all"]
     assert (dino["n"], dino["missing"], dino["subjects"]) == (8, 0, 2)
     assert dino["model_sha256"] == folder_digest(packaged_models() / "warmstart")
     plan = json.loads((out / "evaluation.json").read_text())
@@ -55,9 +57,7 @@ def test_a_model_draws_every_prompt_of_every_subject_and_its_totals_are_written(
     compared = evaluate("compare", str(out), str(tmp_path / "again"), "--json")
 
     assert again.exit_code == 0
-    (same,) = [
-        row for row in json.loads(compared.stdout) if (row["metric"], row["condition"]) == ("detail", "all")
-    ]
+    (same,) = [row for row in json.loads(compared.stdout) if (row["metric"], row["condition"]) == ("detail", "all")]
     assert (same["one"], same["other"], same["n"], same["mean"]) == ("warmstart", "folder", 8, 0)
     with pytest.raises(EvaluationChanged, match="another"):
         evaluate("dreambench", "base", "--subjects", str(photos), "--out", str(out), *SMALL)

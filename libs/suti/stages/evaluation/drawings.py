@@ -64,7 +64,7 @@ class FolderDrawings:
             path = files.get(sample)
             if path is None:
                 wanted = self._folder / subject.name / f"{prompt.number:02d}" / f"{sample}.png"
-                found.append(Drawing(sample, Missing("PICTURE_MISSING", f"there is no {wanted}")))
+                found.append(Drawing(sample, Missing("DRAWING_MISSING", f"there is no {wanted}")))
                 continue
             try:
                 found.append(Drawing(sample, open_picture(path)))

@@ -23,7 +23,7 @@ from suti.stages.progress import Progress, silent
 
 _PARALLEL = 8
 _PATIENCE = 8  # questions in a row that found nobody; then the rest is marked without asking
-_ASK_AGAIN = frozenset({"ENDPOINT_UNAVAILABLE", "PICTURE_MISSING", "PICTURE_UNREADABLE", "DRAWING_DIVERGED"})
+_ASK_AGAIN = frozenset({"ENDPOINT_UNAVAILABLE", "DRAWING_MISSING", "PICTURE_UNREADABLE", "DRAWING_DIVERGED"})
 
 
 def judge_all(

@@ -12,7 +12,7 @@ from transformers import (
     CLIPSegConfig,
     CLIPSegForImageSegmentation,
     CLIPSegProcessor,
-    CLIPTokenizerFast,
+    CLIPTokenizer,
     ViTImageProcessor,
 )
 
@@ -29,7 +29,7 @@ def clipseg(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
     (folder / "vocab.json").write_text(json.dumps({word: index for index, word in enumerate(words)}))
     (folder / "merges.txt").write_text("#version: 0.2\n")
-    tokenizer = cast(Any, CLIPTokenizerFast)(
+    tokenizer = cast(Any, CLIPTokenizer)(
         vocab=str(folder / "vocab.json"), merges=str(folder / "merges.txt"), model_max_length=16
     )
     images = cast(Any, ViTImageProcessor)(size={"height": SIDE, "width": SIDE})

@@ -125,8 +125,8 @@ def test_missing_and_broken_pictures_of_a_folder_are_marked_and_measured_once_th
     measure_all(made.plan, made.subjects, FolderDrawings(drawings), made.models, made.folder)
     after = _total(sum_up(made.folder), "colours", "dino")
 
-    assert (before.n, before.subjects, before.reasons) == (3, 1, {"PICTURE_MISSING": 4, "PICTURE_UNREADABLE": 1})
-    assert (after.n, after.missing, after.reasons) == (4, 4, {"PICTURE_MISSING": 4})
+    assert (before.n, before.subjects, before.reasons) == (3, 1, {"DRAWING_MISSING": 4, "PICTURE_UNREADABLE": 1})
+    assert (after.n, after.missing, after.reasons) == (4, 4, {"DRAWING_MISSING": 4})
 
 
 def test_a_reference_that_cannot_be_opened_is_told_beside_every_score_that_lacks_it(
