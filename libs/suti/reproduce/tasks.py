@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context
 
 import torch
@@ -16,7 +16,7 @@ def process_pool(processes: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_one_thread)
 
 
-def run_tasks(pool: ProcessPoolExecutor, tasks: Iterable[Task], deadline: float, *, name: str, ahead: int = 3) -> None:
+def run_tasks(pool: Executor, tasks: Iterable[Task], deadline: float, *, name: str, ahead: int = 3) -> None:
     """Every task, a few waiting at a time; none begun after the deadline (by `time.monotonic`).
 
     Raises what a task raised.
