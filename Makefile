@@ -115,7 +115,7 @@ test-charts: $(READY) chart-tools ## The chart's tests over rendered manifests
 
 .PHONY: test-cluster
 test-cluster: $(READY) chart-tools ## The tests on a real cluster: KUBECONFIG=..., and LOAD_IMAGE="kind load docker-image" where images must be loaded
-	$(BIN)/pytest tests/cluster -n 3 --dist loadgroup --durations=30 --durations-min=5 $(ARGS)
+	@scripts/test_cluster.sh $(BIN)/pytest $(ARGS)
 
 .PHONY: chart-tools
 chart-tools: $(READY) ## Helm and the schemas of Kubernetes for the chart's tests, once (needs Go)

@@ -25,13 +25,6 @@ from suti.infra.jobs.kubernetes.errors import ApiFault
 Object = dict[str, Any]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `-n 3 --dist loadgroup` (as `make test-cluster` has it) these wait while those in `release` compute."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents and item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group("jobs"))
-
-
 @pytest.fixture(scope="session")
 def kubeconfig() -> Path:
     told = os.environ.get("KUBECONFIG")

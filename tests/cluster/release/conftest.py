@@ -31,16 +31,13 @@ from tests.cluster.release.installed import NAME, Release
 from tests.cluster.release.kube import Kube, Refused, kubectl_path
 from tests.cluster.release.runs import OneRun, done, found_run, on_one_machine, put_crawl
 
-ELSEWHERE = ("test_8_readme.py", "test_9_earlier.py")  # have releases of their own
-
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What installs, rolls and trains takes minutes, on a busy machine many. One release is one process's."""
+    """What installs, rolls and trains takes minutes, and on a busy machine many."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.timeout(3600))
-            item.add_marker(pytest.mark.xdist_group("elsewhere" if item.path.name in ELSEWHERE else "release"))
 
 
 @pytest.fixture(scope="session")
@@ -88,11 +85,11 @@ def images_of(cluster: Kube, registry: str, tag: str) -> dict[str, str]:
 
 
 def hand_out(cluster: Kube, images: Sequence[str]) -> None:
-    """The cluster's nodes have these images, if `LOAD_IMAGE` says how they get them; each is loaded by one process."""
+    """The cluster's nodes have these images, if `LOAD_IMAGE` says how they get them; each is loaded once."""
     load = os.environ.get("LOAD_IMAGE")
     if not load:
         return
-    loaded = Path(tempfile.gettempdir()) / f"suti-images-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
+    loaded = Path(os.environ.get("SUTI_IMAGES_LOADED") or tempfile.mkstemp(prefix="suti-images-")[1])
     with loaded.open("a+") as record:
         fcntl.flock(record, fcntl.LOCK_EX)  # let go with the file
         record.seek(0)

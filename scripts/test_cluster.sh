@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# The tests on a cluster, in three processes: those that wait for Kubernetes beside those that compute.
+#
+#   scripts/test_cluster.sh PYTEST [ARGUMENT ...]      the output of each is in out/test-cluster, and told in the end
+set -uo pipefail
+cd "$(dirname "$0")/.."
+pytest=$1; shift
+out=out/test-cluster; mkdir -p "$out"
+export SUTI_IMAGES_LOADED; SUTI_IMAGES_LOADED=$(mktemp) # what one has handed to the nodes, the others need not
+elsewhere=tests/cluster/release/elsewhere
+declare -A PARTS=(
+  [jobs]="tests/cluster --ignore tests/cluster/release"
+  [release]="tests/cluster/release --ignore $elsewhere"
+  [elsewhere]="$elsewhere"
+)
+declare -A RUNNING
+began=$SECONDS
+for part in "${!PARTS[@]}"; do
+  # shellcheck disable=SC2086 - words
+  "$pytest" ${PARTS[$part]} --durations=20 --durations-min=5 "$@" > "$out/$part.log" 2>&1 &
+  RUNNING[$part]=$!
+done
+trap 'kill "${RUNNING[@]}" 2>/dev/null; wait; rm -f "$SUTI_IMAGES_LOADED"' EXIT
+failed=0
+for part in "${!RUNNING[@]}"; do
+  wait "${RUNNING[$part]}"; code=$?
+  [[ $code -eq 0 || $code -eq 5 ]] || failed=1 # 5: the arguments left none of this part
+  echo "== $part"; cat "$out/$part.log"
+done
+echo "== all of it: $((SECONDS - began)) s"
+exit $failed
