@@ -1,4 +1,4 @@
-"""`make toy-models`: draw training pictures, then train CLIP, a first base, base and warm start together, superres."""
+"""`make toy-models`: draw training pictures, then train CLIP, a first base, base and warm start, superres, dino."""
 
 import argparse
 import json
@@ -11,6 +11,7 @@ from suti.ml.apprentice.training import TrainingCallback
 from suti.toyworld import words
 from suti.toyworld.training.base import train_base
 from suti.toyworld.training.clip import train_clip
+from suti.toyworld.training.dino import draw_views, train_dino
 from suti.toyworld.training.drawings import draw_of_all_skills, draw_raw_clusters
 from suti.toyworld.training.joint import JointRecipe, train_together
 from suti.toyworld.training.pool import captioned_pool
@@ -29,7 +30,7 @@ def main() -> None:
     """Train what is asked for. The defaults add up to what the committed models had, in several pieces."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "models", nargs="*", default=["clip", "base", "warmstart", "superres"], help="which, in this order"
+        "models", nargs="*", default=["clip", "base", "warmstart", "superres", "dino"], help="which, in this order"
     )
     parser.add_argument("--folder", type=Path, default=MODELS)
     parser.add_argument("--cache", type=Path, default=Path(".cache/toyworld"), help="drawn pictures are kept here")
@@ -41,10 +42,11 @@ def main() -> None:
     parser.add_argument("--warmstart-steps", type=int, default=12000)
     parser.add_argument("--superres-steps", type=int, default=1200)
     parser.add_argument("--superres-pictures", type=int, default=6000, help="drawn at both sizes")
+    parser.add_argument("--dino-minutes", type=float, default=20.0, help="of processor time")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     folder: Path = options.folder
-    if set(options.models) - {"superres"}:
+    if set(options.models) - {"superres", "dino"}:
         _train_drawers(options, folder)
     if "superres" in options.models:
         low, high = (
@@ -58,6 +60,9 @@ def main() -> None:
             recipe=SuperResolutionRecipe(steps=options.superres_steps),
             progress=_bar("superres"),
         )
+    if "dino" in options.models:
+        views_SVCHW, kinds_S = draw_views(1000, cache=options.cache)
+        train_dino(folder / "dino", views_SVCHW=views_SVCHW, kinds_S=kinds_S, minutes=options.dino_minutes)
 
 
 def _train_drawers(options: argparse.Namespace, folder: Path) -> None:
