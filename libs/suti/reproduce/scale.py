@@ -45,7 +45,7 @@ def _rivals() -> Mapping[str, AnyRival]:
         "textual-inversion": TextualInversion(vectors=4, steps=200, learning_rate=0.02),
         "dreambooth": DreamBooth(identifier="", prior_pictures=0, tuning=_full()),
         "lora": Lora(identifier="", tuning=_LESSONS.expert.model_copy(update={"together": 1})),
-        "dream-suti": DreamSuti(steps=100, optimizer="adamw", learning_rate=1e-4, shown=4),
+        "dream-suti": DreamSuti(steps=100, optimizer="adamw", learning_rate=1e-4),
     }
 
 
