@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the images of an earlier commit, tagged with it: what tests/cluster/release/elsewhere/test_earlier.py upgrades from.
+# Builds the images of an earlier commit, tagged with it: what tests/cluster/release/elsewhere/test_upgraded.py upgrades from.
 #
 #   scripts/earlier_images.sh COMMIT      the variables of scripts/images.sh hold, but for TAG
 set -euo pipefail

@@ -6,7 +6,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 pytest=$1; shift
 out=out/test-cluster; mkdir -p "$out"
-export SUTI_IMAGES_LOADED; SUTI_IMAGES_LOADED=$(mktemp) # what one has handed to the nodes, the others need not
+export SUTI_IMAGES_LOADED; SUTI_IMAGES_LOADED=$(mktemp -d) # what one has handed to the nodes, the others need not
 elsewhere=tests/cluster/release/elsewhere
 declare -A PARTS=(
   [jobs]="tests/cluster --ignore tests/cluster/release"
@@ -20,7 +20,7 @@ for part in "${!PARTS[@]}"; do
   "$pytest" ${PARTS[$part]} --durations=20 --durations-min=5 "$@" > "$out/$part.log" 2>&1 &
   RUNNING[$part]=$!
 done
-trap 'kill "${RUNNING[@]}" 2>/dev/null; wait; rm -f "$SUTI_IMAGES_LOADED"' EXIT
+trap 'kill "${RUNNING[@]}" 2>/dev/null; wait; rm -rf "$SUTI_IMAGES_LOADED"' EXIT
 failed=0
 for part in "${!RUNNING[@]}"; do
   wait "${RUNNING[$part]}"; code=$?

@@ -89,17 +89,17 @@ def hand_out(cluster: Kube, images: Sequence[str]) -> None:
     load = os.environ.get("LOAD_IMAGE")
     if not load:
         return
-    loaded = Path(os.environ.get("SUTI_IMAGES_LOADED") or tempfile.mkstemp(prefix="suti-images-")[1])
-    with loaded.open("a+") as record:
-        fcntl.flock(record, fcntl.LOCK_EX)  # let go with the file
-        record.seek(0)
-        there = set(record.read().splitlines())
-        for node in cluster.get("nodes"):
-            there |= {name for image in node["status"].get("images") or () for name in image["names"] or ()}
-        for name in images:
-            if not any(one == name or one.endswith(f"/{name}") for one in there):
+    folder = Path(os.environ.get("SUTI_IMAGES_LOADED") or tempfile.mkdtemp(prefix="suti-images-"))
+    nodes = cluster.get("nodes")
+    there = {name for node in nodes for image in node["status"].get("images") or () for name in image["names"] or ()}
+    for name in images:
+        if any(one == name or one.endswith(f"/{name}") for one in there):
+            continue
+        with (folder / name.replace("/", "_")).open("a+") as record:
+            fcntl.flock(record, fcntl.LOCK_EX)  # let go with the file
+            if record.tell() == 0:
                 subprocess.run([*shlex.split(load), name], check=True)
-                print(name, file=record, flush=True)
+                record.write("loaded")
 
 
 @pytest.fixture(scope="session")
