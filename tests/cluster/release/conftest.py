@@ -97,7 +97,7 @@ def hand_out(cluster: Kube, images: Sequence[str]) -> None:
             continue
         with (folder / name.replace("/", "_")).open("a+") as record:
             fcntl.flock(record, fcntl.LOCK_EX)  # let go with the file
-            if record.tell() == 0:
+            if record.seek(0, os.SEEK_END) == 0:
                 subprocess.run([*shlex.split(load), name], check=True)
                 record.write("loaded")
 
