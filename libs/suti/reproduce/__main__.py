@@ -13,6 +13,8 @@ from suti.reproduce.quick import quick_check
 from suti.reproduce.running import reproduce
 from suti.reproduce.scale import Scale
 from suti.reproduce.sources import Given
+from suti.reproduce.superres import EXPERIMENT as SUPERRES
+from suti.reproduce.superres import reproduce_superres, verdict
 from suti.reproduce.work import Work, reproduce_experts
 
 _EXPERTS = "experts"  # experiment 1
@@ -21,7 +23,7 @@ _EXPERTS = "experts"  # experiment 1
 def main() -> None:
     """Run what is asked for until the time is over, then write the results of all that was ever run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    names = [_EXPERTS, *EXPERIMENTS]
+    names = [_EXPERTS, SUPERRES, *EXPERIMENTS]
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="which experiments; default: all")
     parser.add_argument("--plan", action="store_true", help="say how long they would take here, and do nothing")
     parser.add_argument("--quick", action="store_true", help="a few minutes that check the machinery")
@@ -46,7 +48,10 @@ def main() -> None:
     work = Work(out=options.out, results=options.results, processes=options.processes, minutes=options.minutes)
     if _EXPERTS in options.only:
         reproduce_experts(work)
+    enlarged = reproduce_superres(work) if SUPERRES in options.only else []
     reproduce(experiments, work)
+    if failed := verdict(enlarged):
+        sys.exit("\n".join(failed))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,6 @@
-"""Does the subject stay itself when it is enlarged? The toy cascade against bicubic, on renders and on drawings.
+"""Does the subject stay itself when it is enlarged? The toy cascade against bicubic, on renders and on drawings."""
 
-`python -m suti.reproduce.superres` is the whole experiment; it ends with an error if the answer is no.
-"""
-
-import argparse
 import io
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -163,7 +158,8 @@ def _page(plan: SuperresPlan, rows: Sequence[Row], seconds: float) -> str:
     recipe = own_recipe("superres")
     return f"""# {_TITLE}
 
-Written by `python -m suti.reproduce.superres`; the same rows are in `{EXPERIMENT}.json`.
+Written by `make reproduce ARGS="--only superres"`, which ends with an error if the answer is no; the same rows are in
+`{EXPERIMENT}.json`.
 
 ![{_TITLE}]({EXPERIMENT}.png)
 
@@ -214,20 +210,3 @@ def _bars(axes: Axes, rows: Sequence[Row], metric: str, colours: Mapping[str, st
             at = place + (index - (len(colours) - 1) / 2) * width
             axes.bar(at, row.mean, width, yerr=spread, capsize=3, color=colour, label=source if not place else None)
     axes.set_xticks(range(len(systems)), [named[system] for system in systems])
-
-
-def main() -> None:
-    """Run what is missing, write the documents, and say what should not be."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("out/reproduce"), help="where finished cells lie")
-    parser.add_argument("--results", type=Path, default=Path("docs/results"), help="where table and figure go")
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--minutes", type=float, default=600.0, help="nothing is begun after so long")
-    options = parser.parse_args()
-    options.results.mkdir(parents=True, exist_ok=True)
-    failed = verdict(reproduce_superres(Work(**vars(options))))
-    sys.exit("\n".join(failed) if failed else 0)
-
-
-if __name__ == "__main__":
-    main()

@@ -37,7 +37,7 @@ SCHEDULER: dict[str, Any] = {
     "clip_sample": True,
 }
 NOISING: dict[str, Any] = {"num_train_timesteps": 1000, "beta_schedule": "squaredcos_cap_v2"}
-SAMPLING = {"sampler": "dpmsolver++", "steps": 6, "guidance": 1.0, "noise_level": 20, "batch_pictures": 4}
+SAMPLING = {"sampler": "dpmsolver++", "steps": 2, "guidance": 1.0, "noise_level": 20, "batch_pictures": 4}
 CARD = {
     "factor": FACTOR,
     "align_corners": False,
