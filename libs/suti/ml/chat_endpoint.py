@@ -1,6 +1,7 @@
 """One model behind an address that speaks OpenAI's chat protocol: vLLM, llama.cpp, hosted.
 
-Captioning and judging ask it. Answers are asked for as JSON and checked; an answer that makes no sense is asked for again, then given up.
+Captioning and judging ask it. Answers are asked for as JSON and checked; an answer that makes no sense is asked for
+again, then given up.
 """
 
 import base64
