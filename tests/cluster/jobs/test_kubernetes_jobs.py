@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from kubernetes import config
-from kubernetes.client import Configuration
+from kubernetes.client import Configuration, CoreV1Api
 
 from suti.core import keys
 from suti.infra.jobs.kubernetes.api import KubernetesApi
@@ -74,6 +74,14 @@ def pods_of(api: KubernetesApi, namespace: str, name: str = "job") -> list[Objec
     return api.get(f"/api/v1/namespaces/{namespace}/pods", query)["items"]
 
 
+def evict(kubeconfig: Path, namespace: str, pod: str) -> None:
+    """As `kubectl drain` does."""
+    client: Any = config.new_client_from_config(str(kubeconfig))  # no types
+    core: Any = CoreV1Api(client)
+    core.create_namespaced_pod_eviction(pod, namespace, {"metadata": {"name": pod, "namespace": namespace}})
+    client.close()
+
+
 async def test_a_deleted_pod_costs_no_attempt(launch: Open, api: KubernetesApi, namespace: str) -> None:
     jobs = launch()
     # Without a handler of its own: as a Python that is still importing. Once stopped, the next pod is done at once.
@@ -89,7 +97,7 @@ async def test_a_deleted_pod_costs_no_attempt(launch: Open, api: KubernetesApi, 
 
 
 async def test_an_evicted_pod_costs_no_attempt_however_it_ends(
-    launch: Open, api: KubernetesApi, namespace: str
+    launch: Open, api: KubernetesApi, namespace: str, kubeconfig: Path
 ) -> None:
     jobs = launch()
     await jobs.start(
@@ -98,10 +106,7 @@ async def test_an_evicted_pod_costs_no_attempt_however_it_ends(
     await running(jobs)
 
     name = pods_of(api, namespace)[0]["metadata"]["name"]
-    pod = f"/api/v1/namespaces/{namespace}/pods/{name}"
-    condition = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
-    await asyncio.to_thread(api.patch, f"{pod}/status", {"status": {"conditions": [condition]}}, manager="tests")
-    await asyncio.to_thread(api.delete, pod, {})
+    await asyncio.to_thread(evict, kubeconfig, namespace, name)
     status = await ended(jobs)
 
     assert (status.state, status.indexes[0].attempts) == (JobState.SUCCEEDED, 1)
