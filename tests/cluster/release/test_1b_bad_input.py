@@ -38,7 +38,7 @@ def kube(kubeconfig: Path) -> Generator[Kube]:
 
 def install(kube: Kube, images: Mapping[str, str], settings: Mapping[str, str], *more: str) -> tuple[str, ...]:
     """The words of a `helm install` of the pipeline alone, with little patience."""
-    told = {**ALONE, **images, "defaults.startupSeconds": "20", **settings}
+    told = {**ALONE, **images, "defaults.startupSeconds": "90", **settings}
     return ("install", NAME, str(CHART), *(word for one in told.items() for word in ("--set", "=".join(one))), *more)
 
 
