@@ -85,7 +85,8 @@ class EvaluationWorker:
     ) -> None:
         self._store, self._studio, self._shelf, self._catalogue = store, studio, shelf, catalogue
         self._rules, self._device, self._deadline_s = rules, device, deadline_s
-        self._records = OperationRecords(store, _ACCEPTED_BY)
+        ids = keys.PIPELINE_OPERATIONS.removeprefix(keys.OPERATIONS)
+        self._records = OperationRecords(store, _ACCEPTED_BY, ids=ids)
         self._loaded: tuple[tuple[str, str], MeasuringModels] | None = None  # of the last evaluation
 
     async def is_ours(self, operation_id: str) -> bool:

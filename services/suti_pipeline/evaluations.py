@@ -33,6 +33,8 @@ from suti_pipeline.evaluation_orders import order_from_proto
 
 STAGE: Final = "generation"  # whose workers take the tickets
 
+_ID = keys.PIPELINE_OPERATIONS.removeprefix(keys.OPERATIONS)  # its operations' ids begin so
+
 _log = logging.getLogger(__name__)
 
 
@@ -43,7 +45,7 @@ class Evaluations:
         self._store = store
         self._bus = bus
         self._requests = RequestLedger(store, "pipeline")
-        self._records = OperationRecords(store, "pipeline")
+        self._records = OperationRecords(store, "pipeline", ids=_ID)
         self._letters = DeadLetters(store)
 
     async def start(self, request: pb.EvaluateModelRequest) -> Operation:
@@ -104,7 +106,7 @@ class Evaluations:
     def _accept(self, request: pb.EvaluateModelRequest) -> str:
         order = order_from_proto(request, self._promoted)
         # The request id comes first: what was cut short behind it goes on with the next call.
-        ours = new_run_id().encode()
+        ours = f"{_ID}{new_run_id()}".encode()
         operation_id = self._requests.record(request.request_id, body_sha256(request), ours).decode()
         if self._store.exists(keys.operation(operation_id)):
             return operation_id

@@ -7,6 +7,7 @@ DEAD_LETTERS = "dead/"
 REQUESTS = "requests/"
 DRAWN = "drawn/"
 OPERATIONS = "operations/"
+PIPELINE_OPERATIONS = f"{OPERATIONS}P"  # the pipeline service's own: their ids begin so, others' with a ULID's digit
 TUNED = "tuned/"
 JOBS = "jobs/"
 TOMBSTONES = "tombstones/"

@@ -28,9 +28,10 @@ class OperationUnreadable(PermanentError):
 class OperationRecords:
     """The operations of one service; others may keep theirs in the same store. Blocking: for threads."""
 
-    def __init__(self, store: Store, service: str) -> None:
+    def __init__(self, store: Store, service: str, *, ids: str = "") -> None:
         self._store = store
         self._service = service
+        self._ids = ids  # what the ids of this service's operations begin with; others are not even read
 
     def accept(self, operation_id: str, record: Mapping[str, Any]) -> None:
         """The operation exists from now on; one that exists stays as it is."""
@@ -40,7 +41,7 @@ class OperationRecords:
     def get(self, name: str) -> tuple[str, dict[str, Any]]:
         """Id and record of the operation `operations/...`. Raises OperationMissing, OperationUnreadable."""
         operation_id = name.removeprefix(PREFIX)
-        if not operation_id.isalnum():
+        if not operation_id.isalnum() or not operation_id.startswith(self._ids):
             raise OperationMissing(name)
         try:
             record: dict[str, Any] = json.loads(self._store.get(keys.operation(operation_id)))
@@ -73,7 +74,7 @@ class OperationRecords:
     def open(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Ids and records of those that have not ended. What is none of ours, or damaged, is passed over."""
         for operation_id in self._store.folders(keys.OPERATIONS):
-            if self.has_ended(operation_id):
+            if not operation_id.startswith(self._ids) or self.has_ended(operation_id):
                 continue
             try:
                 yield self.get(operation_id)

@@ -47,11 +47,11 @@ STORE: Final[Mapping[str, StoreRights]] = {
             f"{_EVERY_RUN}dead.json",
             keys.DEAD_LETTERS,
             keys.TOMBSTONES,
-            keys.OPERATIONS,  # evaluations: accepted here, done by generation
+            f"{keys.PIPELINE_OPERATIONS}*",  # evaluations: accepted here, done by generation
             f"{keys.REQUESTS}pipeline/",
         ),
         reads=(*_FOR_ALL, keys.MODELS, keys.DRAWN, _CRAWLS),
-        deletes=(f"{_EVERY_RUN}*/parts/", keys.REQUESTS),
+        deletes=(f"{_EVERY_RUN}*/parts/", keys.REQUESTS, keys.OPERATIONS),
     ),
     "clustering": StoreRights(
         writes=(_stage("grouping"), keys.DEAD_LETTERS, f"{keys.REQUESTS}clustering/"), reads=(*_FOR_ALL, _CRAWLS)

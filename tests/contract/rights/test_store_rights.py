@@ -95,6 +95,8 @@ def test_nobody_writes_what_is_anothers(stores: dict[str, Store], user: str, key
         ("generation", keys.subject("s", "00.png")),
         ("generation", keys.request("generation", "4b4b4b4b-0000-4000-8000-000000000000")),
         ("generation", keys.drawn("r", "record.json")),
+        ("pipeline", keys.operation("P01ARZ3NDEKTSV4RRFFQ69G5FAV")),
+        ("pipeline", keys.operation_part("P01ARZ3NDEKTSV4RRFFQ69G5FAV", "order.json")),
     ],
 )
 def test_everybody_writes_what_is_its_own(stores: dict[str, Store], user: str, key: str) -> None:
