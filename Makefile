@@ -114,7 +114,7 @@ test-charts: $(READY) chart-tools ## The chart's tests over rendered manifests
 	$(BIN)/pytest tests/charts $(ARGS)
 
 .PHONY: test-cluster
-test-cluster: $(READY) chart-tools ## The tests on a real cluster: KUBECONFIG=..., and LOAD_IMAGE="kind load docker-image" where images must be loaded
+test-cluster: $(READY) chart-tools ## The tests on a real cluster: KUBECONFIG=..., LOAD_IMAGE="kind load docker-image" if images must be loaded, SUTI_EARLIER=COMMIT to upgrade from
 	@scripts/test_cluster.sh $(BIN)/pytest $(ARGS)
 
 .PHONY: chart-tools
