@@ -169,7 +169,8 @@ times by `superres` ({recipe.sampler}, {recipe.steps} steps, guidance {recipe.gu
 {recipe.noise_level}) and by Pillow's bicubic filter; `real` are the large renders. PSNR and SSIM are over all pixels of
 red, green and blue. The judge looks at 32 pixels, so larger pictures are averaged down for it: it can see that a
 subject was lost by enlarging, not that detail was won. In brackets: 95 % bootstrap intervals over subjects; differences
-are of the same pictures. {seconds / 60:.0f} minutes of one core. Protocol `{plan.protocol_id}`.
+are of the same pictures. {seconds / 60:.0f} minutes, beside whatever else the machine did. Protocol
+`{plan.protocol_id}`.
 
 {as_table(rows, _COLUMNS)}"""
 
@@ -184,9 +185,10 @@ def _figure(rows: Sequence[Row]) -> bytes:
     _bars(right, rows, IDENTIFIED, dict(zip(SOURCES, ("#2a6f97", "#e07a5f"), strict=True)))
     right.axhline(1 / 16, color="#8a8a8a", linestyle="--", linewidth=1)
     right.text(0.01, 1 / 16 + 0.01, "chance", color="#8a8a8a", transform=right.get_yaxis_transform())
-    right.set_ylim(0, 1)
+    right.set_ylim(0, 1.2)  # room for the legend
+    right.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
     right.set_ylabel("pictures identified among 16 of a class")
-    right.legend(fontsize=8, loc="lower right")
+    right.legend(fontsize=8, loc="upper right")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
     return buffer.getvalue()
@@ -208,5 +210,7 @@ def _bars(axes: Axes, rows: Sequence[Row], metric: str, colours: Mapping[str, st
                 continue
             spread = [[row.mean - (row.low or 0)], [(row.high or 0) - row.mean]]
             at = place + (index - (len(colours) - 1) / 2) * width
-            axes.bar(at, row.mean, width, yerr=spread, capsize=3, color=colour, label=source if not place else None)
+            axes.bar(at, row.mean, width, yerr=spread, capsize=3, color=colour)
+            axes.text(at, row.mean / 2, f"{row.mean:.3g}", ha="center", color="white", fontsize=8)
+        axes.bar(0, 0, color=colour, label=source)
     axes.set_xticks(range(len(systems)), [named[system] for system in systems])
