@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Any
 
 import torch
+from opentelemetry import trace
 
 from suti.core import keys
 from suti.core.records import Stage
@@ -23,6 +24,8 @@ from suti.stages.generation.unpacking import unpack
 from suti.stages.model_catalogue import ModelCatalogue, UnknownModel
 from suti.stages.outcome import weights_sha256
 from suti.stages.run_spec import load_run_spec
+
+_tracer = trace.get_tracer("suti.stages")
 
 _RUN_MODELS = "runs/"  # before the ids of runs, in the names of their apprentices
 
@@ -105,7 +108,7 @@ class ModelShelf:
         with self._lock:
             return _kept(
                 self._enlargers,
-                entry.sha256,
+                entry,
                 lambda: load_super_resolution(self._place(entry.name), device=self._device, dtype=self._dtype),
                 keep=self._keep,
             )
@@ -118,7 +121,7 @@ class ModelShelf:
             UnknownModel: its run was deleted.
         """
         with self._lock:
-            return _kept(self._loaded, entry.sha256, lambda: self._load(entry), keep=self._keep)
+            return _kept(self._loaded, entry, lambda: self._load(entry), keep=self._keep)
 
     def _load(self, entry: ModelEntry) -> SubjectModel:
         model = load_subject_model(self._folder(entry), device=self._device, dtype=self._dtype)
@@ -184,14 +187,15 @@ class ModelShelf:
         return folder
 
 
-def _kept[Model](held: OrderedDict[str, Model], key: str, load: Callable[[], Model], *, keep: int) -> Model:
-    """The model of that key, loaded if it is not held; of the others those used least lately are let go."""
-    if key not in held:
-        held[key] = load()
+def _kept[Model](held: OrderedDict[str, Model], entry: ModelEntry, load: Callable[[], Model], *, keep: int) -> Model:
+    """The entry's model, loaded if it is not held; of the others those used least lately are let go."""
+    if entry.sha256 not in held:
+        with _tracer.start_as_current_span(f"load {entry.name}"):
+            held[entry.sha256] = load()
         while len(held) > keep:
             held.popitem(last=False)
-    held.move_to_end(key)
-    return held[key]
+    held.move_to_end(entry.sha256)
+    return held[entry.sha256]
 
 
 def _configurations(commit: Commit) -> dict[str, Part]:
