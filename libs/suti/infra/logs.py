@@ -8,7 +8,7 @@ from typing import TextIO
 
 from suti.infra.telemetry.context import current_span_id, current_trace_id, current_work
 
-_CHATTY = ("asyncio", "grpc", "httpx", "httpcore", "urllib3", "nats", "opentelemetry")
+_CHATTY = ("asyncio", "grpc", "httpx", "httpcore", "urllib3", "nats", "opentelemetry", "PIL")
 
 
 class JsonLines(logging.Formatter):
