@@ -18,7 +18,7 @@ from suti.infra.dead_letters import DeadLetters
 from suti.infra.jobs.ranges import ranges_from
 from suti.infra.store import Store
 from suti.infra.telemetry.context import working_on
-from suti.stages.facts import DeadShard, FactsReader
+from suti.stages.facts import DeadShard, FactsReader, dead_shards
 from suti.stages.outcome import end_run, run_is_ended
 from suti.stages.run_spec import RunSpec, load_run_spec
 from suti.stages.shards import Ending, Wanted, next_tickets
@@ -206,12 +206,3 @@ class Controller:
             return
         if key[0] in self._specs and total > 0:
             self.progress[key] = min(done / total, 1.0)
-
-
-def dead_shards(letters: DeadLetters) -> list[DeadShard]:
-    """The shards that dead letters name."""
-    return [
-        DeadShard(letter.run_id, letter.stage, letter.shard, bad_data=letter.bad_data)
-        for letter in letters.list()
-        if letter.run_id
-    ]

@@ -12,7 +12,7 @@ from suti.core.records import Stage
 from suti.infra.dead_letters import DeadLetter, DeadLetters
 from suti.infra.requests import RequestLedger
 from suti.infra.store import Store
-from suti.stages.facts import FactsReader
+from suti.stages.facts import FactsReader, dead_shards
 from suti.stages.model_catalogue import ModelCatalogue
 from suti.stages.outcome import find_outcome
 from suti.stages.replays import ReplayOrder, child_of
@@ -20,7 +20,6 @@ from suti.stages.run_orders import RunOrder, freeze, write_run
 from suti.stages.run_spec import RunSpec
 from suti.stages.run_view import find_run
 from suti.stages.shard_work import run_is_over
-from suti_pipeline.controller import dead_shards
 
 
 class RunOver(PermanentError):

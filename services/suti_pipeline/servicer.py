@@ -22,11 +22,12 @@ from suti.infra.rpc.paging import page_of, time_token
 from suti.infra.store import Store
 from suti.infra.telemetry.context import working_on
 from suti.infra.tombstones import add_tombstone, list_tombstones, remove_tombstone
+from suti.stages.facts import dead_shards
 from suti.stages.presets import PresetName
 from suti.stages.replays import ReplayOrder
 from suti.stages.run_view import RunReader, RunView
 from suti_pipeline import convert
-from suti_pipeline.controller import Controller, dead_shards
+from suti_pipeline.controller import Controller
 from suti_pipeline.evaluations import Evaluations
 from suti_pipeline.explain import explain
 from suti_pipeline.runs import Runs

@@ -117,7 +117,7 @@ def test_a_browser_loads_every_picture_and_has_nothing_to_complain_of(tmp_path: 
     browser = next((path for name in _BROWSERS if (path := shutil.which(name))), None)
     if browser is None:
         pytest.skip("no Chromium: `apt install chromium`")
-    write_page(some_facts(), a_gallery(), tmp_path / "report.html")
+    write_page(render_page(some_facts(), a_gallery()), tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     (tmp_path / "probed.html").write_text(page.replace("</body>", f"{_PROBE}</body>"))
 

@@ -20,7 +20,7 @@ COMMANDS: Mapping[str, str] = {
     "demo": "From a drawn crawl to an apprentice that draws what it never saw, with a report.",
     "up": "Start all services on this machine and show them live.",
     "doctor": "Say what is missing on this machine, and how to get it.",
-    "run": "Turn a crawl into an apprentice: start, watch, explain and audit runs.",
+    "run": "Turn a crawl into an apprentice: start, watch, explain, audit and report runs.",
     "dead": "Look at work that was given up: list it, try it again, drop it.",
     "tombstone": "Take pages and pictures out that somebody wants out.",
     "trace": "Show where a run's time went, as a tree.",

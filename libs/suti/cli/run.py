@@ -12,12 +12,15 @@ from suti.api.pipeline.v1 import pipeline_pb2 as pb
 from suti.cli import run_views
 from suti.cli.answers import JsonOption, answer_console, print_json
 from suti.cli.connection import DEFAULT_DATA, DataOption, ServerOption, connect
+from suti.cli.run_report import report
 from suti.cli.run_watch import watch_to_the_end
 from suti.client.inputs import PresetName, run_order
 from suti.client.requests.pipeline import ProvenanceStart
 from suti.core.errors import InvalidArgument
 
-app = typer.Typer(no_args_is_help=True, help="Turn a crawl into an apprentice: start, watch, explain and audit runs.")
+app = typer.Typer(
+    no_args_is_help=True, help="Turn a crawl into an apprentice: start, watch, explain, audit and report runs."
+)
 console = answer_console()
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, as `suti run list` shows it.")]
@@ -318,3 +321,6 @@ def show(run: RunId, as_json: JsonOption = False, server: ServerOption = "", dat
         table.add_row(name, value)
     console.print(table)
     console.print_json(found.spec_json)
+
+
+app.command()(report)

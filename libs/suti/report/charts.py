@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+CURVE_POINTS = 80  # as many as a page has room for
 _WIDTH, _HEIGHT, _MARGIN = 640.0, 150.0, 6.0
 
 

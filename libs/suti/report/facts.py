@@ -67,7 +67,7 @@ class Facts(_Frozen):
     recipes: dict[str, str] = Field(default_factory=dict, description="What the run was told, for reading.")
 
 
-def write_json(facts: Facts, path: Path) -> None:
+def write_json(facts: BaseModel, path: Path) -> None:
     """`report.json`, whole or not at all."""
     new = path.with_name(f"{path.name}.new")
     new.write_text(facts.model_dump_json(indent=1) + "\n", encoding="utf-8")

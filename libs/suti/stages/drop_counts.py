@@ -18,8 +18,14 @@ ITEM_KIND: Mapping[Stage, str] = {
 }
 
 
+# What commits count beside reasons, which are counted in lower case.
+_NO_REASONS = frozenset({"items_in", "items_out", "dropped", "shards", "records_corrupt", "steps", "kept"}) | {
+    f"{kind}_{way}" for kind in ("pages", "pictures", "clusters", "prompts", "candidates") for way in ("in", "out")
+}
+
+
 class DropCounts:
-    """Reads each commit's drops once and remembers their counts."""
+    """Counts each commit's drops once and remembers them; tables are read where the commit itself does not tell."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -29,8 +35,15 @@ class DropCounts:
         """Items of the shard that were dropped or refused, by reason."""
         key = (commit.run_id, commit.stage, commit.shard)
         if key not in self._known:
-            self._known[key] = read_drop_counts(Ledger(self._store, commit.run_id), commit)
+            told = told_drop_counts(commit)
+            self._known[key] = read_drop_counts(Ledger(self._store, commit.run_id), commit) if told is None else told
         return self._known[key]
+
+
+def told_drop_counts(commit: Commit) -> Counter[str] | None:
+    """The same as far as the commit's own counts say it: None where they do not make up all that was dropped."""
+    reasons = Counter({name.upper(): count for name, count in commit.counts.items() if name not in _NO_REASONS})
+    return reasons if reasons.total() == commit.counts.get("dropped") else None
 
 
 def read_drop_counts(ledger: Ledger, commit: Commit) -> Counter[str]:

@@ -8,6 +8,7 @@ from functools import partial
 
 from suti.core import keys
 from suti.core.records import Stage
+from suti.infra.dead_letters import DeadLetters
 from suti.infra.ledger import Commit, Ledger
 from suti.infra.store import Store
 from suti.stages.lineage import inherited_stages, ledger_of
@@ -26,6 +27,15 @@ class DeadShard:
     stage: str
     shard: int
     bad_data: bool
+
+
+def dead_shards(letters: DeadLetters) -> list[DeadShard]:
+    """The shards that dead letters name."""
+    return [
+        DeadShard(letter.run_id, letter.stage, letter.shard, bad_data=letter.bad_data)
+        for letter in letters.list()
+        if letter.run_id
+    ]
 
 
 class FactsReader:

@@ -61,10 +61,10 @@ class RunView:
 class RunReader:
     """Reads runs for showing. Calls block; safe to share between threads."""
 
-    def __init__(self, store: Store, facts: FactsReader | None = None) -> None:
+    def __init__(self, store: Store, facts: FactsReader | None = None, drops: DropCounts | None = None) -> None:
         self._store = store
         self._facts = facts or FactsReader(store)
-        self._drops = DropCounts(store)
+        self._drops = drops or DropCounts(store)
         self._specs: dict[str, RunSpec] = {}
         self._ended: dict[str, RunView] = {}  # what has ended changes no more
 

@@ -7,8 +7,8 @@ from suti.core.errors import InvalidArgument
 from suti.core.ids import canonical_url
 from suti.core.seeds import derive_seed
 from suti.local.demo.judge import Judged, SubjectJudge
-from suti.local.demo.run_reading import Candidate, RunReading
 from suti.ml.clip.encoder import ClipEncoder
+from suti.report.run_reading import Candidate, RunReading
 from suti.toyworld.captions import kind_of_prompt, view_of_prompt
 from suti.toyworld.crawls import subjects_of_pages
 from suti.toyworld.subjects import distractors

@@ -20,7 +20,6 @@ from suti.local.demo.exhibition import exhibit
 from suti.local.demo.experts import judge_experts
 from suti.local.demo.judge import Judged
 from suti.local.demo.plan import DemoPlan
-from suti.local.demo.run_reading import RunReading
 from suti.local.demo.summing import facts_of
 from suti.local.demo.unseen import unseen_subjects
 from suti.local.folder import DataFolder, packaged_models
@@ -29,7 +28,8 @@ from suti.local.memory import MemoryWatch
 from suti.local.programs import MachineOptions
 from suti.ml.clip.encoder import load_clip
 from suti.report.facts import Facts, write_json
-from suti.report.page import write_page
+from suti.report.page import render_page, write_page
+from suti.report.run_reading import RunReading
 from suti.toyworld.crawls import draw_crawl
 
 _EXPERT = "expert"
@@ -173,7 +173,7 @@ def _write(demo: _Demo, run: Run, reading: RunReading, out: Path, memory: Memory
     )
     json_path, html_path = out / "report.json", out / "report.html"
     write_json(facts, json_path)
-    write_page(facts, gallery, html_path)
+    write_page(render_page(facts, gallery), html_path)
     return Told(facts, json_path, html_path)
 
 

@@ -1,16 +1,15 @@
-"""A finished run's rows and pictures, read from the store for its report and for judging its experts."""
+"""A run's rows and pictures, read from the store for its report and for judging its experts."""
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import pyarrow.parquet as pq
 
 from suti.core.records import CandidateRow, CaptionRow, PictureRow, PromptRow, Stage, VerdictRow
-from suti.infra.ledger import Ledger
 from suti.infra.store import ObjectMissing, Store
-from suti.stages.lineage import ShardRows
+from suti.stages.lineage import ShardRows, ledger_of
 from suti.stages.run_spec import RunSpec, load_run_spec
 from suti.stages.shard_pictures import ShardPictures
 
@@ -32,24 +31,21 @@ class Candidate:
 
 
 class RunReading:
-    """One run of a store."""
+    """One run of a store, or a few shards of it; what a child run inherits is read from its parent."""
 
-    def __init__(self, store: Store, run_id: str) -> None:
-        self._ledger = Ledger(store, run_id)
+    def __init__(self, store: Store, run_id: str, *, shards: Collection[int] | None = None) -> None:
         self.spec: RunSpec = load_run_spec(store, run_id)
         self._store = store
+        self._only = shards
 
     @cached_property
     def clusters(self) -> Mapping[str, list[PictureRow]]:
-        """The captioned pictures of each selected cluster, by cluster id."""
+        """The captioned pictures of each selected cluster, by cluster id; all of it while its shard has no captions."""
         found: dict[str, list[PictureRow]] = {}
-        for shard in self._shards(Stage.CAPTIONING):
-            rows = ShardRows(self._store, self.spec, shard)
-            said = {
-                (row.cluster_id, row.picture_id) for row in rows.read(Stage.CAPTIONING, "captions.parquet", CaptionRow)
-            }
-            for row in rows.read(Stage.SELECTION, "clusters.parquet", PictureRow):
-                if (row.cluster_id, row.picture_id) in said:
+        captioned = set(self._shards(Stage.CAPTIONING))
+        for shard in self._shards(Stage.SELECTION):
+            for row in ShardRows(self._store, self.spec, shard).read(Stage.SELECTION, "clusters.parquet", PictureRow):
+                if shard not in captioned or (row.cluster_id, row.picture_id) in self.texts:
                     found.setdefault(row.cluster_id, []).append(row)
         return found
 
@@ -80,20 +76,33 @@ class RunReading:
 
     def picture_png(self, row: PictureRow) -> bytes:
         """A cluster's picture."""
-        return ShardPictures(self._ledger, self._ledger.get(Stage.GROUPING, 0)).png(row)
+        return self._crawled.png(row)
 
     def candidate_png(self, shard: int, row: CandidateRow) -> bytes:
         """A candidate's picture."""
-        return ShardPictures(self._ledger, self._ledger.get(Stage.EXPERTS, shard)).png(row)
+        ledger = ledger_of(self._store, self.spec, Stage.EXPERTS)
+        return ShardPictures(ledger, ledger.get(Stage.EXPERTS, shard)).png(row)
 
     def losses(self) -> list[float]:
-        """The apprentice's loss at each step; empty where none were kept."""
+        """The apprentice's loss at each step; empty before it is trained, and where none were kept."""
+        ledger = ledger_of(self._store, self.spec, Stage.APPRENTICE)
+        if (commit := ledger.find(Stage.APPRENTICE, 0)) is None:
+            return []
         try:
-            data = self._ledger.read(self._ledger.get(Stage.APPRENTICE, 0).part("losses.parquet"))
+            data = ledger.read(commit.part("losses.parquet"))
         except ObjectMissing:
             return []
         column: list[float] = pq.read_table(io.BytesIO(data)).column("loss").to_pylist()
         return column
 
+    @cached_property
+    def _crawled(self) -> ShardPictures:
+        """With thousands of shards the grouping's commit is large: it is read once."""
+        ledger = ledger_of(self._store, self.spec, Stage.GROUPING)
+        return ShardPictures(ledger, ledger.get(Stage.GROUPING, 0))
+
     def _shards(self, stage: Stage) -> list[int]:
-        return [commit.shard for commit in self._ledger.commits(stage)]
+        ledger = ledger_of(self._store, self.spec, stage)
+        if self._only is None:
+            return [commit.shard for commit in ledger.commits(stage)]
+        return [shard for shard in sorted(self._only) if ledger.is_committed(stage, shard)]
