@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from suti.infra.jobs.kubernetes.gang import gang_policy
-from suti.infra.jobs.kubernetes.manifest import job_labels
+from suti.infra.jobs.kubernetes.gang import gang_manifest
 from suti.infra.jobs.kubernetes.template import JobTemplate
+from suti.infra.jobs.port import GangSize, JobSpec
 from tests.charts.rendering import COMPONENTS, LAUNCHERS, Rendered, render, table
 
 PORTS = (50051, 4222, 9000, 53, 443, 6443, 8222, 9464, 50052, 29500)
@@ -118,26 +118,24 @@ def test_named_peers_narrow_what_is_otherwise_anywhere() -> None:
     assert open_rules == [[{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]]
 
 
-def test_pods_of_one_gang_reach_one_another_and_no_other_gangs() -> None:
+def test_pods_of_gangs_reach_one_another_on_every_port_and_nobody_else_reaches_them() -> None:
     rendered = render("gang")
-    template = JobTemplate.model_validate(rendered.job_templates()["apprentice"])
-    gangs: dict[str, dict[str, str]] = {}
-    for name in ("suti-apprentice-01a-w0", "suti-apprentice-01b-w0"):
-        job = {"metadata": {"name": name, "uid": "u"}}
-        policy = gang_policy(job, template, launcher="suti-apprentice")
-        rendered = Rendered([*rendered, policy])
-        # Labels that the pod template and the Job controller give.
-        gangs[name] = {**job_labels(template, "suti-apprentice"), "batch.kubernetes.io/job-name": name}
+    gang, template = GangSize(pods=2, processes=1), JobTemplate.model_validate(rendered.job_templates()["apprentice"])
+    spec = JobSpec("train", ("python", "-m", "program"), (0,), gang=gang)
+    job = gang_manifest(spec, gang, template, launcher="suti-apprentice", progress_prefix="x/")
+    pods = _pods(rendered) | {"gang": job["spec"]["template"]["metadata"]["labels"]}
 
     reached = {
         (source, target)
-        for source, labels in gangs.items()
-        for target, others in gangs.items()
-        if _allows(rendered, "egress", labels, others, 40123) and _allows(rendered, "ingress", others, labels, 40123)
+        for source, labels in pods.items()
+        for target, others in pods.items()
+        if "gang" in (source, target)
+        and _allows(rendered, "egress", labels, others, 40123)
+        and _allows(rendered, "ingress", others, labels, 40123)
     }
 
-    assert reached == {(name, name) for name in gangs}
-    assert not _allows(rendered, "ingress", next(iter(gangs.values())), _pods(rendered)["experts-job"], 29500)
+    # What has no policies of ours may listen for whom it likes; it cannot reach them.
+    assert {pair for pair in reached if pair[1] not in ("client", "stranger")} == {("gang", "gang")}
 
 
 def test_policies_can_be_left_to_somebody_else() -> None:

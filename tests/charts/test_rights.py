@@ -5,21 +5,19 @@ import re
 
 import pytest
 
-from suti.infra.jobs.kubernetes.rights import GANG_RIGHTS, RIGHTS
+from suti.infra.jobs.kubernetes.rights import RIGHTS
 from suti.infra.rights import BUS, STORE
 from tests.charts.rendering import CASES, LAUNCHERS, RELEASE, render, table
 
 
-@pytest.mark.parametrize(("case", "left_out"), [("minimal", " (gangs)"), ("gang", "")])
-def test_roles_are_what_the_security_page_says(case: str, left_out: str) -> None:
+def test_roles_are_what_the_security_page_says() -> None:
     documented = {
-        (account.removesuffix(" (gangs)"), "" if group == "core" else group, resource.removesuffix(" (its own)")): verbs
+        (account, "" if group == "core" else group, resource.removesuffix(" (its own)")): verbs
         for account, group, resource, verbs in table("Who may do what in Kubernetes")
-        if not left_out or not account.endswith(left_out)
     }
     rendered = {
         (name, group, resource): ", ".join(rule["verbs"])
-        for name, role in render(case).of("Role").items()
+        for name, role in render("minimal").of("Role").items()
         for rule in role["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
@@ -29,13 +27,20 @@ def test_roles_are_what_the_security_page_says(case: str, left_out: str) -> None
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
-@pytest.mark.parametrize("case", ["minimal", "gang"])
+@pytest.mark.parametrize("case", CASES)
 def test_a_launcher_has_the_rights_that_its_backend_needs_and_no_others(case: str, launcher: str) -> None:
     rules = render(case).of("Role")[launcher]["rules"]
-    granted = {(rule["apiGroups"][0], rule["resources"][0]): set(rule["verbs"]) for rule in rules}
-    needed = {**RIGHTS, **(GANG_RIGHTS if (case, launcher) == ("gang", "apprentice") else {})}
+    granted = [
+        (group, resource, set(rule["verbs"]), rule.get("resourceNames"))
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    ]
+    own = {("apps", "deployments"): [f"{RELEASE}-suti-{launcher}"]}  # of all Deployments its own alone
 
-    assert granted == {resource: set(verbs) for resource, verbs in needed.items()}
+    assert granted == [
+        (group, resource, set(verbs), own.get((group, resource))) for (group, resource), verbs in RIGHTS.items()
+    ]
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from suti.infra.jobs.port import GangSize
+from suti.infra.jobs.kubernetes.gang import gang_manifest
+from suti.infra.jobs.kubernetes.template import JobTemplate
+from suti.infra.jobs.port import GangSize, JobSpec
 from suti_apprentice.settings import ApprenticeSettings
 from tests.charts.rendering import CASES, COMPONENTS, LAUNCHERS, Rendered, render
 
@@ -120,7 +122,7 @@ def test_a_gang_is_several_pods_or_several_processes(pods: int, processes: int) 
     told = _environment(rendered, "apprentice")
 
     assert (told["PODS"], told["PROCESSES"], told["SHARING"]) == (str(pods), str(processes), "ddp")
-    assert rendered.job_templates()["apprentice"]["gangPolicy"]
+    assert rendered.job_templates()["apprentice"]["gangService"] == "demo-suti-apprentice-gang"
 
 
 def test_the_launcher_takes_its_gang_from_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,9 +136,28 @@ def test_the_launcher_takes_its_gang_from_what_it_is_told(monkeypatch: pytest.Mo
     assert plan.environment["SUTI_APPRENTICE_SHARING"] == "fsdp2"  # the job's own settings say so too
 
 
-def test_a_gang_brings_no_policy_where_policies_are_left_to_somebody_else() -> None:
-    assert "gangPolicy" not in render("gang", "networkPolicy.enabled=false").job_templates()["apprentice"]
-    assert "gangPolicy" not in render("minimal").job_templates()["apprentice"]
+def test_pods_of_gangs_meet_by_a_service_that_finds_them_before_they_are_ready_and_finds_no_others() -> None:
+    rendered = render("gang")
+    gang, told = GangSize(pods=2, processes=1), rendered.job_templates()
+    template = JobTemplate.model_validate(told["apprentice"])
+    spec = JobSpec("train", ("python", "-m", "program"), (0,), gang=gang)
+    job = gang_manifest(spec, gang, template, launcher="suti-apprentice", progress_prefix="x/")["spec"]["template"]
+    service = rendered.of("Service")["apprentice-gang"]
+
+    assert job["spec"]["subdomain"] == service["metadata"]["name"]
+    assert "--meet-at=train-0.demo-suti-apprentice-gang:29500" in job["spec"]["containers"][0]["command"]
+    assert (service["spec"]["clusterIP"], service["spec"]["publishNotReadyAddresses"]) == ("None", True)
+    assert service["spec"]["selector"].items() <= job["metadata"]["labels"].items()
+    for other in (*(pod["metadata"]["labels"] for pod in rendered.pods().values()), told["experts"]["labels"]):
+        assert not service["spec"]["selector"].items() <= other.items()
+
+
+def test_a_gang_that_runs_keeps_what_it_meets_by_when_the_next_shall_be_none() -> None:
+    rendered = render("minimal")
+
+    assert "gangService" not in rendered.job_templates()["apprentice"]
+    assert "apprentice-gang" in rendered.of("Service")
+    assert "apprentice-gang" in rendered.of("NetworkPolicy")
 
 
 def test_pods_go_where_their_component_wishes_and_are_spread_unless_it_says_otherwise() -> None:

@@ -23,7 +23,7 @@
   "tmpSize" $jobs.tmpSize
   "owner" (dict "name" (include "suti.name" .))
   "graceS" $jobs.graceSeconds "hangS" $jobs.hangSeconds "ttlS" $jobs.ttlSeconds }}
-{{- if and (include "suti.gang" .) $root.Values.networkPolicy.enabled }}{{ $_ := set $template "gangPolicy" true }}{{ end }}
+{{- if include "suti.gang" . }}{{ $_ := set $template "gangService" (printf "%s-gang" (include "suti.name" .)) }}{{ end }}
 {{- with $device.resource }}{{ $_ := set $template "accelerator" (dict "resource" . "count" ($device.count | default 1)) }}{{ end }}
 {{- with $jobs.queueName }}{{ $_ := set $template "queue" . }}{{ end }}
 {{- with include "suti.priorityClass" (dict "root" $root "given" $jobs.priorityClassName "kind" "job") }}{{ $_ := set $template "priorityClassName" . }}{{ end }}
@@ -35,6 +35,12 @@
 {{- /* Whether several processes do one job together. */}}
 {{- define "suti.gang" -}}
 {{- with .values.gang }}{{ if gt (mul .pods .processes) 1 }}true{{ end }}{{ end }}
+{{- end }}
+
+{{- /* What pods of this release's gangs carry; no other pod does. */}}
+{{- define "suti.gangLabels" -}}
+{{ include "suti.selectorLabels" (dict "root" .root "name" (printf "%s-job" .name)) }}
+suti.dev/gang: "true"
 {{- end }}
 
 {{- /* A launcher hands on what is plain; secrets come by reference. */}}

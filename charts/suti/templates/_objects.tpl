@@ -10,13 +10,8 @@ ports:
 {{- /* What a launcher may do, in its own namespace alone. docs/security.md lists the same. */}}
 {{- define "suti.launcherRules" -}}
 - {apiGroups: [batch], resources: [jobs], verbs: [create, delete, get, list, patch, watch]}
-- {apiGroups: [""], resources: [pods], verbs: [delete, get, list, watch]}
-- {apiGroups: [""], resources: [pods/log], verbs: [get]}
+- {apiGroups: [""], resources: [pods], verbs: [delete, list, watch]}
 - {apiGroups: [""], resources: [events], verbs: [list]}
-{{- if include "suti.gang" . }}
-- {apiGroups: [""], resources: [services], verbs: [create, patch]}
-- {apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [create, patch]}
-{{- end }}
 - {apiGroups: [apps], resources: [deployments], resourceNames: [{{ include "suti.name" . }}], verbs: [get]}
 {{- end }}
 

@@ -64,7 +64,7 @@ egress:
   {{- if eq .name "clustering" }}{{ with $n.clusteringEgress }}{{ toYaml . | nindent 2 }}{{ end }}{{ end }}
 {{- end }}
 
-{{- /* Jobs reach the store, and nobody reaches them. A gang's pods get a policy of their own from their launcher. */}}
+{{- /* Jobs reach the store, and nobody reaches them. A gang's pods reach one another by a policy of their own. */}}
 {{- define "suti.jobPolicy" -}}
 {{- $job := printf "%s-job" .name -}}
 podSelector: {matchLabels: {{ include "suti.selectorJson" (dict "root" .root "name" $job) }}}

@@ -14,7 +14,7 @@ from suti.core import keys
 from suti.infra.jobs.kubernetes.api import KubernetesApi
 from suti.infra.jobs.kubernetes.backend import KubernetesJobs
 from suti.infra.jobs.kubernetes.errors import JobRefused
-from suti.infra.jobs.kubernetes.gang import gang_manifest, gang_service
+from suti.infra.jobs.kubernetes.gang import gang_manifest
 from suti.infra.jobs.kubernetes.manifest import job_manifest
 from suti.infra.jobs.port import GangSize, JobSpec, JobState, JobStatus, Progress
 from suti.infra.jobs.store_progress import ProgressWriter, progress_key
@@ -320,39 +320,14 @@ async def test_the_server_takes_every_manifest_that_we_make(
     assert made["spec"]["completions"] == len(spec.indexes)
 
 
-async def test_the_server_takes_a_gang_and_the_service_by_which_it_meets(
-    api: KubernetesApi, namespace: str, image: str
-) -> None:
+async def test_the_server_takes_a_gang(api: KubernetesApi, namespace: str, image: str) -> None:
     gang = GangSize(pods=2, processes=4)
     spec = JobSpec("train", ("python", "-m", "program"), (0,), gang=gang)
-    wishes = template(namespace, image, accelerator={"resource": "nvidia.com/gpu"})
+    wishes = template(namespace, image, accelerator={"resource": "nvidia.com/gpu"}, gangService="gangs")
     job = gang_manifest(spec, gang, wishes, launcher="suti-apprentice", progress_prefix="jobs/x/")
     path = f"/apis/batch/v1/namespaces/{namespace}/jobs/train"
 
     made = await asyncio.to_thread(api.apply, path, job, manager="tests", dry_run=True)
-    service = gang_service(made, wishes, launcher="suti-apprentice")
-    there = f"/api/v1/namespaces/{namespace}/services/train"
-    met = await asyncio.to_thread(api.apply, there, service, manager="tests", dry_run=True)
 
     assert (made["spec"]["completions"], made["spec"]["maxFailedIndexes"]) == (2, 0)
     assert made["spec"]["successPolicy"]["rules"] == [{"succeededCount": 1}]
-    assert met["spec"]["clusterIP"] == "None"
-
-
-async def test_a_gang_whose_launcher_died_before_its_pods_could_meet_is_helped_by_the_next(
-    api: KubernetesApi, namespace: str, image: str, launch: Open
-) -> None:
-    wishes: Object = {"accelerator": {"resource": "nvidia.com/gpu"}, "gangPolicy": True}  # no node has any: it waits
-    gang = GangSize(pods=2, processes=1)
-    spec = JobSpec("train", ("python", "-m", "program"), (0,), gang=gang)
-    job = gang_manifest(spec, gang, template(namespace, image, **wishes), launcher="suti-experts", progress_prefix="x/")
-    made = await asyncio.to_thread(
-        api.apply, f"/apis/batch/v1/namespaces/{namespace}/jobs/train", job, manager="suti-experts"
-    )
-
-    found = await launch(**wishes).standing("train")
-
-    assert dict(found) == {"train": (0,)}
-    for kind in ("api/v1/namespaces/{}/services", "apis/networking.k8s.io/v1/namespaces/{}/networkpolicies"):
-        beside = await asyncio.to_thread(api.get, f"/{kind.format(namespace)}/train")
-        assert beside["metadata"]["ownerReferences"][0]["uid"] == made["metadata"]["uid"]

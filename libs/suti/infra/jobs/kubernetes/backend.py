@@ -15,10 +15,11 @@ from suti.core import keys
 from suti.infra.jobs.environment import TRACEPARENT
 from suti.infra.jobs.kubernetes import names
 from suti.infra.jobs.kubernetes.api import KubernetesApi
+from suti.infra.jobs.kubernetes.counting import attempt_outcome, jobs_by_state
 from suti.infra.jobs.kubernetes.errors import ApiFault, JobRefused, KubernetesRefused, KubernetesUnavailable
 from suti.infra.jobs.kubernetes.explain import explain_job
 from suti.infra.jobs.kubernetes.farewell import delete_jobs_of_an_ending_namespace
-from suti.infra.jobs.kubernetes.gang import gang_manifest, gang_policy, gang_service
+from suti.infra.jobs.kubernetes.gang import gang_manifest
 from suti.infra.jobs.kubernetes.hangs import Hangs
 from suti.infra.jobs.kubernetes.manifest import job_labels, job_manifest
 from suti.infra.jobs.kubernetes.seen import Seen, SeenJob, SeenPod, seen_job, seen_pod
@@ -29,6 +30,7 @@ from suti.infra.jobs.port import JobNameTaken, JobSpec, JobStatus, Progress
 from suti.infra.jobs.ranges import ranges_from
 from suti.infra.jobs.store_progress import ProgressReader
 from suti.infra.store import Store
+from suti.infra.telemetry import metrics
 from suti.infra.telemetry.context import outgoing_headers
 
 _LOG_TAIL_LINES = 10_000
@@ -53,13 +55,11 @@ class KubernetesJobs:
         self._template = template
         self._store = store
         self._launcher = launcher
-        self._seen = Seen()
+        self._seen = Seen(ended=self._pod_ended)
         self._progress = ProgressReader(store)
         namespace = template.namespace
         self._jobs_path = f"/apis/batch/v1/namespaces/{namespace}/jobs"
         self._pods_path = f"/api/v1/namespaces/{namespace}/pods"
-        self._services_path = f"/api/v1/namespaces/{namespace}/services"
-        self._policies_path = f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies"
         self._events_path = f"/api/v1/namespaces/{namespace}/events"
         labels = job_labels(template, launcher)
         self._selector = selector = ",".join(f"{label}={value}" for label, value in sorted(labels.items()))
@@ -73,7 +73,6 @@ class KubernetesJobs:
         self._owner: dict[str, str] | None = None
         self._warnings: dict[str, tuple[float, list[str]]] = {}
         self._hangs: asyncio.Task[None] | None = None
-        self._may_meet = set[str]()  # uids of gangs' jobs that have what they meet by
 
     async def recover(self) -> list[str]:
         """See `JobsBackend.recover`: jobs go on by themselves; this sees them all, and begins to replace what hangs."""
@@ -94,15 +93,10 @@ class KubernetesJobs:
         job = await self._standing_job(spec.name) or await self._apply(spec)
         if job.digest != names.work_digest(spec):
             raise JobNameTaken(f"job {spec.name} does something else already: give this one another name")
-        if job.gang and not job.ended:
-            await self._let_meet(job)
 
     async def standing(self, prefix: str) -> Mapping[str, tuple[int, ...]]:
-        """See `Jobs.standing`; from memory. Gangs whose launcher went before they could meet may do so now."""
+        """See `Jobs.standing`; from memory."""
         await self._synced()
-        for job in self._seen.jobs():
-            if job.gang and not job.ended and not job.deleting and job.uid not in self._may_meet:
-                await self._let_meet(job)
         found = (job for job in self._seen.jobs() if job.name.startswith(prefix) and not job.deleting)
         return {job.name: ranges_from(job.indexes) for job in found}
 
@@ -148,7 +142,10 @@ class KubernetesJobs:
         await asyncio.to_thread(self._progress.forget, self._prefix(name))
 
     async def logs(self, name: str, index: int) -> str:
-        """See `Jobs.logs`; of the pods that are still there, at most the last megabyte."""
+        """See `Jobs.logs`; of the pods that are still there, at most the last megabyte.
+
+        No service asks for it, and a launcher's role lacks the right (`pods/log`: get): it is for whoever has that.
+        """
         job = await self._find(name)
         if job is None or index not in (indexes := ranges_from(job.indexes)):
             return ""
@@ -219,20 +216,6 @@ class KubernetesJobs:
                 return job
             raise self._named(fault) from fault
         return self._remember(made)
-
-    async def _let_meet(self, job: SeenJob) -> None:
-        """A gang's pods find and reach one another from now on. Safe to repeat, by any launcher."""
-        named = {"metadata": {"name": job.name, "uid": job.uid}}
-        means = [(self._services_path, gang_service)]
-        if self._template.gang_policy:
-            means.append((self._policies_path, gang_policy))
-        for path, made in means:
-            manifest = made(named, self._template, launcher=self._launcher)
-            try:
-                await asyncio.to_thread(self._api.apply, f"{path}/{job.name}", manifest, manager=self._launcher)
-            except ApiFault as fault:
-                raise self._named(fault) from fault
-        self._may_meet.add(job.uid)
 
     async def _standing_job(self, name: str) -> SeenJob | None:
         """The job of that name at the API server; one that is being deleted is waited for."""
@@ -320,6 +303,8 @@ class KubernetesJobs:
         """Everything there is has been seen once."""
         if not self._following:
             self._following = True
+            metrics.expect_job_attempts()
+            metrics.watch_jobs(lambda: jobs_by_state(self._seen))
             self.jobs.start()
             self.pods.start()
             if self._template.hang_s is not None:
@@ -373,6 +358,11 @@ class KubernetesJobs:
             self._seen.lose_pod(pod)
         else:
             self._seen.see_pod(pod)
+
+    def _pod_ended(self, pod: SeenPod, job: SeenJob | None) -> None:
+        """Counted, unless it ended before this launcher began to look."""
+        if self.pods.synced.is_set() and (outcome := attempt_outcome(pod, job)) is not None:
+            metrics.count_job_attempt(outcome=outcome)
 
     def _delete_pod(self, pod: SeenPod) -> None:
         try:

@@ -1,6 +1,7 @@
-"""One piece of work by several pods at once, N pods x M devices: an Indexed Job, a headless service to meet by, and
-where networks are closed a policy that opens this gang's pods to one another.
+"""One piece of work by several pods at once, N pods x M devices: an Indexed Job whose pods meet by name.
 
+They do by a headless Service that is there before them, one for all gangs of a launcher (the chart's, as is the policy
+by which they may talk to one another): a launcher makes Jobs and nothing else. It selects pods by the label `GANG`.
 Every pod runs torchrun (`suti.infra.jobs.gang_entry`); they meet at the first one. All of them work on one and the same
 shard: `SUTI_JOB_INDEX` is the shard's, `JOB_COMPLETION_INDEX` the pod's. The work is done with the first pod that says
 so (its commit stands then), and fails with the first that fails for good.
@@ -13,7 +14,8 @@ from typing import Any
 from suti.core.errors import InvalidArgument
 from suti.infra.jobs import environment as told
 from suti.infra.jobs.kubernetes import names
-from suti.infra.jobs.kubernetes.manifest import job_labels, job_manifest
+from suti.infra.jobs.kubernetes.errors import BadJobTemplate
+from suti.infra.jobs.kubernetes.manifest import job_manifest
 from suti.infra.jobs.kubernetes.template import JobTemplate
 from suti.infra.jobs.port import GangSize, JobSpec
 from suti.infra.jobs.ranges import ranges_text
@@ -46,11 +48,14 @@ def gang_manifest(
 
     Raises:
         InvalidArgument: a name too long.
+        BadJobTemplate: it names no service to meet by.
     """
     if len(spec.name) > _MOST_NAME:
         raise InvalidArgument("name", f"{spec.name!r} is too long for pods' host names: at most {_MOST_NAME}")
+    if template.gang_service is None:
+        raise BadJobTemplate("several pods shall work together: name the headless service they meet by, gangService")
     accelerator = template.accelerator and template.accelerator.model_copy(update={"count": gang.processes})
-    meet_at = f"{spec.name}-0.{spec.name}:{_PORT}"
+    meet_at = f"{spec.name}-0.{template.gang_service}:{_PORT}"
     command = told.gang_command(spec, pods=gang.pods, processes=gang.processes, meet_at=meet_at)
     pods = replace(spec, command=command, indexes=tuple(range(gang.pods)), parallelism=gang.pods, gang=None)
     job = job_manifest(
@@ -67,8 +72,9 @@ def gang_manifest(
     }
     job["spec"]["maxFailedIndexes"] = 0
     job["spec"]["successPolicy"] = {"rules": [{"succeededCount": 1}]}
+    job["spec"]["template"]["metadata"]["labels"][names.GANG] = names.IN_A_GANG
     pod = job["spec"]["template"]["spec"]
-    pod["subdomain"] = spec.name
+    pod["subdomain"] = template.gang_service
     container = pod["containers"][0]
     own = {told.JOB_INDEX, told.JOB_INDEXES}
     container["env"] = [entry for entry in container["env"] if entry["name"] not in own]
@@ -78,49 +84,3 @@ def gang_manifest(
         pod["volumes"].append({"name": _SHARED, "emptyDir": {"medium": "Memory", "sizeLimit": _SHARED_SIZE}})
         container["volumeMounts"].append({"name": _SHARED, "mountPath": "/dev/shm"})  # noqa: S108 - the pod's own
     return job
-
-
-def gang_service(job: _Object, template: JobTemplate, *, launcher: str) -> _Object:
-    """The headless Service by which a gang's pods find one another; it goes with its Job, which is there already."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": _that_goes_with(job, template, launcher=launcher),
-        "spec": {
-            "clusterIP": "None",
-            "publishNotReadyAddresses": True,  # pods meet before they are ready
-            "selector": {names.JOB_NAME: job["metadata"]["name"]},
-            "ports": [{"name": "rendezvous", "port": _PORT}],
-        },
-    }
-
-
-def gang_policy(job: _Object, template: JobTemplate, *, launcher: str) -> _Object:
-    """The NetworkPolicy by which pods of this gang, and no others, reach one another; it goes with its Job.
-
-    On every port: processes of a gang listen where they find room.
-    """
-    own = {"podSelector": {"matchLabels": {names.JOB_NAME: job["metadata"]["name"]}}}
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": _that_goes_with(job, template, launcher=launcher),
-        "spec": {
-            **own,
-            "policyTypes": ["Ingress", "Egress"],
-            "ingress": [{"from": [own]}],
-            "egress": [{"to": [own]}],
-        },
-    }
-
-
-def _that_goes_with(job: _Object, template: JobTemplate, *, launcher: str) -> _Object:
-    """The metadata of what has its Job's name and is deleted with it."""
-    name, uid = job["metadata"]["name"], job["metadata"]["uid"]
-    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": uid}
-    return {
-        "name": name,
-        "namespace": template.namespace,
-        "labels": job_labels(template, launcher),
-        "ownerReferences": [{**owner, "controller": False, "blockOwnerDeletion": False}],
-    }

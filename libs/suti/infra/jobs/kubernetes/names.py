@@ -11,7 +11,8 @@ PART_OF = "app.kubernetes.io/part-of"
 DIGEST = "suti.dev/work-digest"  # of command and indexes: whether a job of the same name is the same job
 INDEXES = "suti.dev/indexes"  # the shard of each completion index, as ranges
 ATTEMPTS = "suti.dev/attempts-per-index"
-GANG = "suti.dev/gang"  # pods that do the one index together
+GANG = "suti.dev/gang"  # of a job, an annotation: pods that do the one index together; of a pod, a label: it is one
+IN_A_GANG = "true"
 CANCELLED = "suti.dev/cancelled"  # when: somebody wants the job to end
 
 JOB_NAME = "batch.kubernetes.io/job-name"

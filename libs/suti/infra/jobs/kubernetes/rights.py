@@ -1,6 +1,7 @@
 """What a launcher may do in its namespace: the least that the backend needs. Job pods may do nothing at all.
 
-Whoever may make Jobs can give their pods any label, so a right to network policies adds nothing that it could not do.
+The right to Jobs is the large one: whoever may make Jobs says what their pods run, with which labels, by which service
+account and with which Secrets of the namespace (docs/security.md).
 """
 
 from collections.abc import Mapping
@@ -9,14 +10,7 @@ from typing import Final
 # (API group, resource) -> verbs, as in a Role.
 RIGHTS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("batch", "jobs"): ("create", "delete", "get", "list", "patch", "watch"),
-    ("", "pods"): ("delete", "get", "list", "watch"),  # delete: what hangs is replaced
-    ("", "pods/log"): ("get",),
+    ("", "pods"): ("delete", "list", "watch"),  # delete: what hangs is replaced
     ("", "events"): ("list",),  # why a job's pods cannot be created
     ("apps", "deployments"): ("get",),  # the owner of the jobs; by resourceNames, and not needed if its uid is told
-}
-
-# Besides, for whoever launches gangs of several pods.
-GANG_RIGHTS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
-    ("", "services"): ("create", "patch"),  # a gang's pods find one another by one
-    ("networking.k8s.io", "networkpolicies"): ("create", "patch"),  # and may then talk to one another, and no others
 }

@@ -3,7 +3,7 @@
 import json
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ class SeenJob:
     version: int
     digest: str
     indexes: str  # ranges
+    attempts: int = 1  # that each index may have
     gang: int = 0  # pods that do the one index together; 0: a pod for each index
     suspended: bool = False
     cancelled: bool = False
@@ -59,6 +60,11 @@ class SeenPod:
     reason: str = ""  # that its process left, or why it cannot start
     message: str = ""
 
+    @property
+    def ended(self) -> bool:
+        """Whether it will not run any more."""
+        return self.phase in ("Succeeded", "Failed")
+
 
 def seen_job(job: _Object) -> SeenJob:
     """The fields that matter of a Job."""
@@ -72,6 +78,7 @@ def seen_job(job: _Object) -> SeenJob:
         version=_number(metadata.get("resourceVersion")),
         digest=annotations.get(names.DIGEST, ""),
         indexes=annotations.get(names.INDEXES, ""),
+        attempts=_number(annotations.get(names.ATTEMPTS)) or 1,
         gang=_number(annotations.get(names.GANG)),
         suspended=bool(spec.get("suspend")),
         cancelled=names.CANCELLED in annotations,
@@ -120,9 +127,13 @@ def seen_pod(pod: _Object) -> SeenPod | None:
 
 
 class Seen:
-    """All of them. Watching threads write, the launcher reads."""
+    """All of them. Watching threads write, the launcher reads.
 
-    def __init__(self) -> None:
+    `ended` is told of each pod once when it is first seen to have ended, with its job if that is known.
+    """
+
+    def __init__(self, *, ended: Callable[[SeenPod, SeenJob | None], None] | None = None) -> None:
+        self._ended = ended
         self._lock = threading.Lock()
         self._jobs: dict[str, SeenJob] = {}
         self._pods: dict[str, dict[int, SeenPod]] = {}
@@ -165,7 +176,7 @@ class Seen:
             kept = self._pods.get(pod.job, {}).get(pod.position)
             if kept is None or kept.uid != pod.uid:
                 return
-            if pod.phase in ("Succeeded", "Failed") and pod.job in self._jobs:
+            if pod.ended and pod.job in self._jobs:
                 self._see_pod(pod)
             else:
                 del self._pods[pod.job][pod.position]
@@ -190,7 +201,7 @@ class Seen:
                 self._see_pod(pod)
             for job, kept in list(self._pods.items()):
                 for position, pod in list(kept.items()):
-                    ended = pod.phase in ("Succeeded", "Failed") and job in self._jobs
+                    ended = pod.ended and job in self._jobs
                     if pod.uid not in found and pod.version <= version and not ended:
                         del kept[position]
                 if not kept:
@@ -208,6 +219,9 @@ class Seen:
         kept = of_job.get(pod.position)
         if kept is None or kept.order < pod.order or (kept.uid == pod.uid and kept.version <= pod.version):
             of_job[pod.position] = pod
+            anew = kept is None or kept.uid != pod.uid or not kept.ended
+            if pod.ended and anew and self._ended is not None:
+                self._ended(pod, self._jobs.get(pod.job))
 
 
 def _ending(status: _Object) -> tuple[int | None, str, str]:

@@ -73,8 +73,8 @@ class JobTemplate(_Part):
     tmp_size: str | None = Field(default=None, description="Most that a pod may write to /tmp, such as 10Gi.")
     queue: str | None = Field(default=None, description="Kueue's LocalQueue; jobs are then created suspended.")
     suspend: bool = Field(default=False, description="Create jobs suspended: somebody else lets them start.")
-    gang_policy: bool = Field(
-        default=False, description="Pods of one gang may talk to one another, by a network policy of that gang's own."
+    gang_service: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")] | None = Field(
+        default=None, description="The headless service by which pods of gangs meet; it selects `suti.dev/gang: true`."
     )
     owner: Owner | None = None
     grace_s: PositiveInt = Field(default=30, description="From SIGTERM to SIGKILL of a pod.")

@@ -66,8 +66,7 @@ def serving(api: SmallApi) -> Generator[str]:
             parts = urlsplit(self.path)
             query = {name: values[0] for name, values in parse_qs(parts.query).items()}
             body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or "{}")
-            if "watch" not in query:
-                api.calls.append(f"{self.command} {parts.path}")
+            api.calls.append(f"{'WATCH' if 'watch' in query else self.command} {parts.path}")
             if (refused := api.refuse.get(self.command)) is not None:
                 self.answer(refused[0], {"message": refused[1], "reason": "Told"})
             elif "watch" in query:

@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from suti.core.errors import InvalidArgument
-from suti.infra.jobs.kubernetes.gang import gang_manifest, gang_policy, gang_service
+from suti.infra.jobs.kubernetes.errors import BadJobTemplate
+from suti.infra.jobs.kubernetes.gang import gang_manifest
 from suti.infra.jobs.kubernetes.names import DIGEST, work_digest
 from suti.infra.jobs.kubernetes.seen import SeenPod, seen_job
 from suti.infra.jobs.kubernetes.standing import job_status
@@ -15,7 +16,7 @@ GANG = GangSize(pods=2, processes=4)
 NAME = "suti-apprentice-01abc-w7"
 SPEC = JobSpec(name=NAME, command=("python", "-m", "suti_apprentice.job"), indexes=(7,), gang=GANG)
 TEMPLATE = JobTemplate.model_validate(
-    {"namespace": "suti", "image": "suti:1", "accelerator": {"resource": "nvidia.com/gpu"}}
+    {"namespace": "suti", "image": "suti:1", "accelerator": {"resource": "nvidia.com/gpu"}, "gangService": "gangs"}
 )
 
 
@@ -35,14 +36,14 @@ def pod(position: int, phase: str = "Running", *, code: int | None = None) -> Se
 
 def test_all_pods_run_at_once_and_meet_at_the_first_one_by_name() -> None:
     job = manifest()
-    service = gang_service({"metadata": {"name": NAME, "uid": "u"}}, TEMPLATE, launcher="suti-apprentice")
     pod = job["spec"]["template"]["spec"]
     command = pod["containers"][0]["command"]
 
     assert (job["spec"]["completions"], job["spec"]["parallelism"]) == (2, 2)
     # <host name of completion 0>.<headless service>: the Job controller sets host names, the subdomain is ours.
-    assert f"--meet-at={NAME}-0.{NAME}:29500" in command
-    assert pod["subdomain"] == service["metadata"]["name"] == NAME
+    assert f"--meet-at={NAME}-0.gangs:29500" in command
+    assert pod["subdomain"] == "gangs"
+    assert job["spec"]["template"]["metadata"]["labels"]["suti.dev/gang"] == "true"  # by which the service finds them
     assert command[:3] == ["python", "-m", "suti.infra.jobs.gang_entry"]
     assert command[-2:] == ["--", "suti_apprentice.job"]
     assert {"--pods=2", "--processes=4"} < set(command)
@@ -55,22 +56,11 @@ def test_the_first_pod_that_is_done_is_enough_and_the_first_that_failed_as_well(
     assert spec["maxFailedIndexes"] == 0
 
 
-def test_the_service_has_no_address_and_goes_with_its_job() -> None:
-    service = gang_service({"metadata": {"name": NAME, "uid": "u"}}, TEMPLATE, launcher="suti-apprentice")
+def test_without_a_service_to_meet_by_there_is_no_gang() -> None:
+    alone = TEMPLATE.model_copy(update={"gang_service": None})
 
-    assert service["spec"]["clusterIP"] == "None"
-    assert service["spec"]["publishNotReadyAddresses"] is True
-    assert service["spec"]["selector"] == {"batch.kubernetes.io/job-name": NAME}
-    assert [owner["uid"] for owner in service["metadata"]["ownerReferences"]] == ["u"]
-
-
-def test_the_policy_is_of_its_own_gangs_pods_alone_and_goes_with_its_job() -> None:
-    policy = gang_policy({"metadata": {"name": NAME, "uid": "u"}}, TEMPLATE, launcher="suti-apprentice")
-    own = [{"podSelector": {"matchLabels": {"batch.kubernetes.io/job-name": NAME}}}]
-
-    assert {"podSelector": policy["spec"]["podSelector"]} == own[0]
-    assert (policy["spec"]["ingress"], policy["spec"]["egress"]) == ([{"from": own}], [{"to": own}])
-    assert [owner["uid"] for owner in policy["metadata"]["ownerReferences"]] == ["u"]
+    with pytest.raises(BadJobTemplate, match="gangService"):
+        gang_manifest(SPEC, GANG, alone, launcher="suti-apprentice", progress_prefix="jobs/x/")
 
 
 def test_processes_of_one_pod_share_more_memory_than_a_container_has_by_itself() -> None:
