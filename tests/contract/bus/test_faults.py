@@ -8,6 +8,7 @@ from suti.infra.bus.lease import Lease
 from suti.infra.bus.tickets import ShardTicket
 from suti.infra.dead_letters import DeadLetters
 from tests.contract.bus.conftest import ticket, worker_process, working
+from tests.metering import measured, more
 from tests.servers.nats import NatsServer
 from tests.waiting import appears, becomes
 
@@ -63,12 +64,16 @@ async def test_a_ticket_that_kills_every_worker_becomes_a_dead_letter(
         await appears(mark)
         victim.kill()
     handled: list[int] = []
+    counted = "suti.dead.letters", "suti.stage"
+    before = measured(*counted)
 
     async def handle(ticket: ShardTicket, lease: Lease) -> None:
         handled.append(lease.delivery)
 
     async with working(bus, handle, dead_letters, ack_wait_s=1, patience=Patience(crashes=1)):
+        await becomes(lambda: "filtering" in measured(*counted))  # 0 from the start: what appears as 1 raises no alert
         await becomes(lambda: bool(dead_letters.list()))
+    assert more(*counted, before) == {"filtering": 1}
 
     (letter,) = dead_letters.list()
     assert handled == []

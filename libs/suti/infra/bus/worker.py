@@ -25,6 +25,7 @@ from suti.infra.dead_letters import DeadLetter, DeadLetters, letter_id
 from suti.infra.telemetry import metrics
 from suti.infra.telemetry.context import current_trace_id
 from suti.infra.telemetry.messaging import processing_ticket
+from suti.infra.telemetry.outcomes import TicketOutcome
 
 Handle = Callable[[ShardTicket, Lease], Awaitable[None]]
 
@@ -101,6 +102,7 @@ class Worker:
         Draining: no new tickets; work in hand may finish; after half of `drain_s` it is asked to stop
         (`lease.stopping()`), at the end of it abandoned and its ticket put back.
         """
+        metrics.expect_tickets(stage=self.stage)
         taking = asyncio.create_task(self._take_on(stop), name=f"{self.stage}-tickets")
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -176,21 +178,24 @@ class Worker:
         self._changed.set()
 
     async def _work(self, message: Msg) -> None:
-        if await self._take(message) == "refused" and not self._proven:
+        began = asyncio.get_running_loop().time()
+        outcome = await self._take(message)
+        if outcome is not TicketOutcome.PUT_OFF:
+            metrics.record_ticket(stage=self.stage, outcome=outcome, seconds=asyncio.get_running_loop().time() - began)
+        if outcome is TicketOutcome.REFUSED and not self._proven:
             self._refused = True
 
-    async def _take(self, message: Msg) -> str:
-        """Does what the message asks for, and answers for it. Returns the outcome, for the metrics."""
+    async def _take(self, message: Msg) -> TicketOutcome:
+        """Does what the message asks for, and answers for it."""
         delivery, before = message.metadata.num_delivered, Failures.read(message.headers)
         if before.wait_s > 0 and delivery == 1:
             with suppress(nats.errors.Error, OSError):  # not heard: delivered again after ack_wait
                 await message.nak(delay=before.wait_s)
-            return "put off"
+            return TicketOutcome.PUT_OFF
         try:
             ticket = ShardTicket.decode(message.data)
         except TicketUnreadable as error:
-            await self._bury(message, None, error, before, tries=delivery)
-            return "dead letter"
+            return await self._bury(message, None, error, before, tries=delivery)
         died = delivery - 1 - (before.wait_s > 0)
         before = replace(
             before, tries=before.tries + died, crashes=before.crashes + (0 if self._outlives_worker else died)
@@ -204,15 +209,11 @@ class Worker:
             headers=message.headers,
         ) as span:
             if before.crashes >= self._patience.crashes:
-                await self._bury(message, ticket, DeliveriesExhausted(before.tries), before, tries=before.tries)
-                return "dead letter"
-            began = asyncio.get_running_loop().time()
-            outcome = await self._attempt(message, ticket, before, span)
-            metrics.record_ticket(stage=self.stage, outcome=outcome, seconds=asyncio.get_running_loop().time() - began)
-            return outcome
+                return await self._bury(message, ticket, DeliveriesExhausted(before.tries), before, tries=before.tries)
+            return await self._attempt(message, ticket, before, span)
 
-    async def _attempt(self, message: Msg, ticket: ShardTicket, before: Failures, span: Span) -> str:
-        """Lets the handler work, and answers for the ticket. Returns the outcome, for the metrics."""
+    async def _attempt(self, message: Msg, ticket: ShardTicket, before: Failures, span: Span) -> TicketOutcome:
+        """Lets the handler work, and answers for the ticket."""
         began_s = time.time()
 
         def after(error: Exception) -> Failures | None:
@@ -240,7 +241,7 @@ class Worker:
             del self._leases[lease]
         self._proven = True
         await self._answer(message, Msg.Ack.Ack)
-        return "done"
+        return TicketOutcome.DONE
 
     async def _fail(
         self,
@@ -251,7 +252,7 @@ class Worker:
         *,
         then: Failures | None,
         span: Span,
-    ) -> str:
+    ) -> TicketOutcome:
         free = failures.is_free(error)
         _log.log(
             logging.INFO if free else logging.WARNING,
@@ -261,15 +262,14 @@ class Worker:
         )  # fmt: skip
         if free:
             await self._put_back(message)
-            return "put back"
+            return TicketOutcome.PUT_BACK
         span.record_exception(error)
         span.set_status(Status(StatusCode.ERROR, _reason(error)))
         if then is None:
             bad_data = failures.is_bad_data(error)
-            await self._bury(message, ticket, error, before, tries=before.tries + 1, bad_data=bad_data)
-            return "dead letter"
+            return await self._bury(message, ticket, error, before, tries=before.tries + 1, bad_data=bad_data)
         await self._put_back(message, then)
-        return "refused" if isinstance(error, BadConfiguration) else "retried"
+        return TicketOutcome.REFUSED if isinstance(error, BadConfiguration) else TicketOutcome.RETRIED
 
     async def _put_back(self, message: Msg, told: Failures | None = None) -> None:
         """The ticket waits anew; it takes `told` along, and has all its tries before it where there is nothing to tell.
@@ -292,7 +292,7 @@ class Worker:
         *,
         tries: int,
         bad_data: bool = False,
-    ) -> None:
+    ) -> TicketOutcome:
         meta = message.metadata
         letter = DeadLetter(
             letter_id=letter_id(subject=message.subject, sent_at=meta.timestamp, sequence=meta.sequence.stream),
@@ -314,10 +314,11 @@ class Worker:
         except Exception as unwritten:  # noqa: BLE001 - the store is down, or worse: keep the ticket until it can be
             _log.warning("could not write a dead letter (%s); the ticket stays in the queue", unwritten)
             await self._put_back(message, replace(before, wait_s=max(self._patience.backoff_s, default=0.0)))
-            return
+            return TicketOutcome.PUT_BACK
         await self._answer(message, Msg.Ack.Term)
         with suppress(SutiError):
             await self._bus.announce("dead-letter", letter_id=letter.letter_id, run_id=letter.run_id)
+        return TicketOutcome.DEAD_LETTER
 
     async def _answer(self, message: Msg, verdict: bytes) -> bool:
         try:

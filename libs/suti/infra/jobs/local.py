@@ -17,6 +17,7 @@ from suti.infra.jobs.processes import Attempt
 from suti.infra.jobs.verdicts import Verdict, verdict
 from suti.infra.telemetry import metrics
 from suti.infra.telemetry.context import outgoing_headers
+from suti.infra.telemetry.outcomes import AttemptOutcome
 
 _LOG_TAIL_BYTES = 1_000_000
 
@@ -141,6 +142,7 @@ class LocalJobs:
         spec = job.spec()
         if spec is None:
             return
+        metrics.expect_job_attempts()
         began = job.state()[2] or time.time()
         job.set_state(JobState.RUNNING, began=began)
         left_s = None if spec.deadline_s is None else max(0.0, began + spec.deadline_s - time.time())
@@ -182,7 +184,7 @@ class LocalJobs:
                 _settle(attempt)
                 after = _after(job, spec, index, status, code)
                 job.set_index(index, after)
-                metrics.count_job_attempt(outcome=verdict(code).value)
+                metrics.count_job_attempt(outcome=_outcome(after, code))
             if verdict(code) is Verdict.FAIL_JOB and not job.cancelled:
                 raise _WholeJobFailed(f"index {index}: {after.reason}: {after.message}")
             if not after.state.ended:
@@ -261,6 +263,12 @@ def _after(job: JobFolder, spec: JobSpec, index: int, before: IndexStatus, code:
             return replace(status, state=JobState.FAILED, reason=reason, message=message or "see its log")
         case _:
             return replace(status, state=JobState.PENDING)
+
+
+def _outcome(after: IndexStatus, code: int | None) -> AttemptOutcome:
+    if after.state.ended:
+        return AttemptOutcome.SUCCEEDED if after.state is JobState.SUCCEEDED else AttemptOutcome.FAILED
+    return AttemptOutcome.PREEMPTED if verdict(code) is Verdict.RETRY_FREE else AttemptOutcome.RETRIED
 
 
 def _end_by_indexes(job: JobFolder, spec: JobSpec) -> None:

@@ -1,6 +1,11 @@
 """Every metric of every service, in one place. Which service emits which: docs/telemetry.md."""
 
+from collections.abc import Callable, Iterable, Mapping
+
 from opentelemetry import metrics
+from opentelemetry.metrics import CallbackOptions, Observation
+
+from suti.infra.telemetry.outcomes import AttemptOutcome, TicketOutcome
 
 _meter = metrics.get_meter("suti")
 
@@ -10,6 +15,7 @@ _tickets = _meter.create_histogram(
 _server_calls = _meter.create_histogram("rpc.server.call.duration", unit="s", description="How long an answer took")
 _client_calls = _meter.create_histogram("rpc.client.call.duration", unit="s", description="How long a call took")
 _jobs = _meter.create_counter("suti.jobs.attempts", unit="{attempt}", description="Ended attempts of job indexes")
+_letters = _meter.create_counter("suti.dead.letters", unit="{letter}", description="Tickets that were given up")
 _items = _meter.create_counter("suti.items", unit="{item}", description="What stages took in, put out and dropped")
 _shards = _meter.create_histogram("suti.shard.duration", unit="s", description="How long a shard took, committed")
 _drawn = _meter.create_counter("suti.pictures.drawn", unit="{picture}", description="Pictures drawn for requests")
@@ -18,8 +24,15 @@ _waiting = _meter.create_up_down_counter(
 )
 
 
-def record_ticket(*, stage: str, outcome: str, seconds: float) -> None:
-    """One delivery ended: `done`, `retried`, `put back` or `dead letter`."""
+def expect_tickets(*, stage: str) -> None:
+    """This process works on a stage's tickets: what it has not given up yet is 0, not unknown."""
+    _letters.add(0, {"suti.stage": stage})
+
+
+def record_ticket(*, stage: str, outcome: TicketOutcome, seconds: float) -> None:
+    """One delivery ended so."""
+    if outcome is TicketOutcome.DEAD_LETTER:
+        _letters.add(1, {"suti.stage": stage})
     _tickets.record(
         seconds,
         {
@@ -27,7 +40,7 @@ def record_ticket(*, stage: str, outcome: str, seconds: float) -> None:
             "messaging.operation.name": "process",
             "messaging.destination.template": f"suti.v1.{stage}.shard",
             "suti.stage": stage,
-            "suti.outcome": outcome,
+            "suti.outcome": outcome.value,
         },
     )
 
@@ -42,9 +55,15 @@ def record_client_call(*, method: str, code: str, seconds: float) -> None:
     _client_calls.record(seconds, {"rpc.system.name": "grpc", "rpc.method": method, "rpc.response.status_code": code})
 
 
-def count_job_attempt(*, outcome: str) -> None:
-    """One attempt of a job's index ended: a value of JobState, `retried` or `preempted`."""
-    _jobs.add(1, {"suti.outcome": outcome})
+def expect_job_attempts() -> None:
+    """This process launches jobs: what has not happened yet is 0, not unknown."""
+    for outcome in AttemptOutcome:
+        _jobs.add(0, {"suti.outcome": outcome.value})
+
+
+def count_job_attempt(*, outcome: AttemptOutcome) -> None:
+    """One attempt of a job's index ended so."""
+    _jobs.add(1, {"suti.outcome": outcome.value})
 
 
 def record_shard(*, stage: str, seconds: float, items_in: int, items_out: int, dropped: int) -> None:
@@ -62,3 +81,22 @@ def count_drawn(pictures: int) -> None:
 def count_waiting(change: int) -> None:
     """So many requests more (or, negative, fewer) wait for their pictures."""
     _waiting.add(change)
+
+
+_watched: list[Callable[[], Mapping[str, int]]] = []
+
+
+def watch_jobs(by_state: Callable[[], Mapping[str, int]]) -> None:
+    """From now on the jobs that a launcher has at work (`running`) or waiting (`pending`) are measured."""
+    _watched[:] = [by_state]
+
+
+def _jobs_at_work(_: CallbackOptions) -> Iterable[Observation]:
+    for by_state in _watched:
+        for state, jobs in by_state().items():
+            yield Observation(jobs, {"suti.state": state})
+
+
+_meter.create_observable_gauge(
+    "suti.jobs.at.work", [_jobs_at_work], unit="{job}", description="Jobs that have not ended, by state"
+)

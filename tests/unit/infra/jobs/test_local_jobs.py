@@ -10,6 +10,7 @@ import pytest
 from suti.core.errors import InvalidArgument
 from suti.infra.jobs.local import LocalJobs
 from suti.infra.jobs.port import JobNameTaken, JobSpec, JobState, JobStatus, Progress
+from tests.metering import measured, more
 from tests.waiting import appears, becomes, runs
 
 LAUNCHER = """
@@ -117,6 +118,19 @@ async def test_a_crash_is_tried_again_and_then_done(jobs: LocalJobs, tmp_path: P
     status = await ended(jobs)
 
     assert (status.state, status.indexes[0].attempts) == (JobState.SUCCEEDED, 2)
+
+
+async def test_every_attempt_is_counted_by_how_it_ended(jobs: LocalJobs, tmp_path: Path) -> None:
+    before = measured("suti.jobs.attempts", "suti.outcome")
+    script = f'echo x >> {tmp_path}/n; case "$(wc -l < {tmp_path}/n)" in 1) exit 143;; 2) exit 1;; esac'
+    await jobs.start(shell(script))
+    await ended(jobs)
+    await jobs.start(shell("exit 65", name="bad"))
+    await ended(jobs, "bad")
+
+    counted = more("suti.jobs.attempts", "suti.outcome", before)
+
+    assert counted == {"preempted": 1, "retried": 1, "succeeded": 1, "failed": 1}
 
 
 async def test_starting_the_same_job_twice_runs_it_once(jobs: LocalJobs, tmp_path: Path) -> None:
