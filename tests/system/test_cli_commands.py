@@ -184,6 +184,7 @@ def test_unknown_things_are_named(stack: Stack) -> None:
         assert UNKNOWN in complaint
         assert "suti run list" in complaint
     assert "suti models list" in stack.refused("generate", "a cat", "--model", "nosuch")
+    assert "suti run list" in stack.refused("run", "report", UNKNOWN)
     assert "data folder" in stack.refused("trace", UNKNOWN)
     assert UNKNOWN in stack.refused("models", "promote", UNKNOWN)
     assert UNKNOWN in stack.refused("dead", "drop", UNKNOWN)
@@ -290,6 +291,19 @@ def test_a_run_is_watched_audited_traced_and_its_apprentice_promoted(
     assert "suti_clustering: grouping shard" in trace
     assert "suti_experts-job" in trace
     assert all(f"load {model}" in trace for model in ("clip", "base", "captioner", "warmstart"))
+
+    stack.done("run", "report", run, "--out", str(tmp_path / "report"))
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["state"] == "SUCCEEDED"
+    assert report["dataset_digest"] in finished.out
+    assert report["apprentice_sha256"] in finished.out
+    told = {stage["stage"]: (stage["items_in"], stage["items_out"], stage["dropped"]) for stage in audit["stages"]}
+    for stage, facts in report["stages"].items():
+        numbers = (str(facts["items_in"]), str(facts["items_out"]))
+        assert told[f"STAGE_{stage.upper()}"] == (*numbers, {k: str(n) for k, n in facts["dropped_by_reason"].items()})
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "The apprentice's loss" in page
+    assert page.count("data:image/png") > report["sample"]["clusters"] > 0
 
     unpromoted = stack.refused("generate", "a cat", "--like", pictures(tmp_path, 1)[0])
     assert "suti models" in unpromoted

@@ -1,4 +1,4 @@
-"""The report on made-up facts, in a real browser."""
+"""The reports of a demo and of any run on made-up facts, in a real browser."""
 
 import io
 import json
@@ -12,7 +12,8 @@ from PIL import Image
 
 from suti.report.facts import Bounds, Facts, ModelScores, Score, StageFacts, write_json
 from suti.report.gallery import CandidateCard, ClusterSheet, DrawnRow, Gallery, Shown, SubjectSheet
-from suti.report.page import render_page, write_page
+from suti.report.page import render_page, render_run_page, write_page
+from suti.report.run_facts import RunModel, RunReport, RunStageFacts, Sample
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _PROBE = (
@@ -113,11 +114,54 @@ def test_the_page_needs_nothing_but_itself() -> None:
     assert not re.findall(r'(?:src|href)="(?!data:|report\.json)', page)
 
 
-def test_a_browser_loads_every_picture_and_has_nothing_to_complain_of(tmp_path: Path) -> None:
+def a_run_report() -> RunReport:
+    stages = {
+        name: RunStageFacts(
+            **stage.model_dump(),
+            state="done",
+            shards_committed=3,
+            shards_total=4,
+            shards_dead=1,
+            shards_held=0,
+            work_seconds=77.0,
+        )
+        for name, stage in some_facts().stages.items()
+    }
+    return RunReport(
+        run_id="01JD0000000000000000000000",
+        state="FAILED",
+        ended=True,
+        reason="STAGE_DEAD",
+        message="experts: all of its shards are dead",
+        created_at="2026-01-02T03:04:05+00:00",
+        created_by="somebody",
+        ended_at="2026-01-02T04:04:05+00:00",
+        read_at="2026-01-02T05:04:05+00:00",
+        crawl="s3://crawls/one",
+        seed=0,
+        preset="toy",
+        overrides={"experts": {"steps": 3}},
+        dataset_digest="",
+        apprentice_sha256="",
+        stages=stages,
+        seconds=3600.0,
+        models={"base": RunModel(name="base", sha256="ef" * 32)},
+        recipes={"experts": {"steps": 3, "method": "lora"}},
+        environment={"dtype": "float32", "torch_threads": 1, "versions": {"torch": "2"}},
+        loss_steps=160,
+        loss_curve=[1.0 / (step + 1) for step in range(80)],
+        sample=Sample(shards=[0, 2], of_shards=9, clusters=1, candidates=2, left_out={"TOMBSTONED": 3}),
+    )
+
+
+@pytest.mark.parametrize("of", ["a demo", "any run"])
+def test_a_browser_loads_every_picture_and_has_nothing_to_complain_of(of: str, tmp_path: Path) -> None:
     browser = next((path for name in _BROWSERS if (path := shutil.which(name))), None)
     if browser is None:
         pytest.skip("no Chromium: `apt install chromium`")
-    write_page(render_page(some_facts(), a_gallery()), tmp_path / "report.html")
+    demo = of == "a demo"
+    told = render_page(some_facts(), a_gallery()) if demo else render_run_page(a_run_report(), a_gallery())
+    write_page(told, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     (tmp_path / "probed.html").write_text(page.replace("</body>", f"{_PROBE}</body>"))
 
@@ -131,6 +175,6 @@ def test_a_browser_loads_every_picture_and_has_nothing_to_complain_of(tmp_path: 
         check=True,
     )
 
-    pictures = 4 + 2 * 2 + 4 + 3
+    pictures = 4 + 2 * 2 + (4 + 3 if demo else 0)
     assert f"<title>pictures {pictures} broken 0</title>" in looked.stdout
     assert "CONSOLE" not in looked.stderr

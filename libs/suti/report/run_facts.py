@@ -76,7 +76,7 @@ class RunReport(_Frozen):
     seconds: float = Field(description="From the run's creation to its end, or to now.")
     models: dict[str, RunModel] = Field(description="By role.")
     recipes: dict[str, dict[str, JsonValue]] = Field(description="Everything that the run was frozen with.")
-    versions: dict[str, str] = Field(description="Software that the run was frozen with.")
+    environment: dict[str, JsonValue] = Field(description="Threads, dtype, processor and software, likewise.")
     loss_steps: int = Field(default=0, description="Steps of the apprentice's training; 0 before it is done.")
     loss_curve: list[float] = Field(default_factory=list, description="Its loss, each a mean of neighbouring steps.")
     sample: Sample
@@ -93,6 +93,7 @@ def run_report(
     """Everything that `report.json` says. Pure."""
     spec, outcome, read_at = view.spec, view.outcome, now or datetime.now(UTC)
     ended_at = outcome.ended_at if outcome else None
+    frozen = spec.model_dump(mode="json")
     return RunReport(
         run_id=spec.run_id,
         parent_run_id=spec.parent_run_id,
@@ -113,8 +114,8 @@ def run_report(
         stages={one.stage.value: _stage(one, commits.get(one.stage, {})) for one in view.stages},
         seconds=round(((ended_at or read_at) - spec.created_at).total_seconds(), 1),
         models=_models(spec),
-        recipes={name: getattr(spec, name).model_dump(mode="json") for name in sorted(SECTIONS - {"environment"})},
-        versions=dict(spec.environment.versions),
+        recipes={name: frozen[name] for name in frozen if name in SECTIONS - {"environment"}},
+        environment=frozen["environment"],
         loss_steps=len(losses),
         loss_curve=smoothed(losses, window=-(-len(losses) // CURVE_POINTS)),
         sample=sample,

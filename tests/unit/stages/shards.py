@@ -111,12 +111,12 @@ def select(run: Run, pages: Sequence[Sequence[str]]) -> None:
             )
     draft = run.ledger.draft(Stage.GROUPING, 0)
     draft.write("pictures-000000.tar", tar.finish())
-    draft.commit(counts={"shards": 1}, seconds=0)
+    draft.commit(counts={"shards": 1, **_all_of(len(rows))}, seconds=0)
     draft = run.ledger.draft(Stage.SELECTION, 0)
     draft.write("clusters.parquet", to_parquet(rows, PictureRow))
     rows_ND = run.models.clip.encode_pictures(list(pictures.values()))
     draft.write(PART, embeddings_to_bytes(list(pictures), rows_ND))
-    draft.commit(counts={}, seconds=0)
+    draft.commit(counts=_all_of(len(pages)), seconds=0)
 
 
 def draw(run: Run, pictures: Sequence[tuple[str, Image.Image]]) -> Commit:
@@ -138,10 +138,15 @@ def draw(run: Run, pictures: Sequence[tuple[str, Image.Image]]) -> Commit:
     draft = run.ledger.draft(Stage.EXPERTS, 0)
     draft.write("candidates.tar", tar.finish())
     draft.write("candidates.parquet", to_parquet(rows, CandidateRow))
-    return draft.commit(counts={}, seconds=0)
+    return draft.commit(counts=_all_of(len(first)), seconds=0)
 
 
 def cosine(clip: ClipEncoder, picture: Image.Image, text: str) -> float:
     """CLIP similarity by another way than the stages': one picture, one text, torch's own cosine."""
     one, other = clip.encode_pictures([picture], batch=1, pad=False), clip.encode_texts([text], batch=1, pad=False)
     return float(F.cosine_similarity(one.to(torch.float64), other.to(torch.float64)))
+
+
+def _all_of(items: int) -> dict[str, int]:
+    """The counts of a stage that drops nothing."""
+    return {"items_in": items, "items_out": items, "dropped": 0}
