@@ -10,8 +10,15 @@ from prometheus_client import generate_latest
 api.set_meter_provider(MeterProvider([PrometheusMetricReader()]))
 
 from suti.infra.telemetry import metrics  # noqa: E402 - after the provider
+from suti.infra.telemetry.outcomes import AttemptOutcome, TicketOutcome  # noqa: E402
 
-_EXAMPLES = {"str": "x", "float": 1.0, "int": 1}
+_EXAMPLES = {
+    "str": "x",
+    "float": 1.0,
+    "int": 1,
+    "AttemptOutcome": AttemptOutcome.FAILED,
+    "TicketOutcome": TicketOutcome.DEAD_LETTER,
+}
 
 for name, function in inspect.getmembers(metrics, inspect.isfunction):
     if name.startswith(("record_", "count_")):
@@ -24,4 +31,5 @@ for name, function in inspect.getmembers(metrics, inspect.isfunction):
             known.pop(one.name) for one in signature.parameters.values() if one.kind is one.POSITIONAL_OR_KEYWORD
         ]
         function(*positional, **known)
+metrics.watch_jobs(lambda: {"pending": 1})
 print(generate_latest().decode())  # noqa: T201 - what it is for

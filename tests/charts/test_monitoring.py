@@ -7,12 +7,23 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
+from suti.infra.jobs.kubernetes.counting import jobs_by_state
+from suti.infra.jobs.kubernetes.seen import Seen
+from suti.infra.telemetry.outcomes import AttemptOutcome, TicketOutcome
 from tests.charts.rendering import COMPONENTS, ROOT, render
 
 _USED = re.compile(r"\b((?:suti|rpc|messaging)_[a-z_]+)\{([^}]*)\}")
 _EXPOSED = re.compile(r"^([a-z_]+)\{([^}]*)\}", re.MULTILINE)
+_MATCHER = re.compile(r"""([a-z_]+)\s*(=~|!=|=)\s*"([^"]*)\"""")
+_VALUES = {
+    ("suti_jobs_attempts_total", "suti_outcome"): set(AttemptOutcome),
+    ("messaging_process_duration_seconds_count", "suti_outcome"): set(TicketOutcome) - {TicketOutcome.PUT_OFF},
+    ("suti_jobs_at_work", "suti_state"): set(jobs_by_state(Seen())),
+    ("rpc_server_call_duration_seconds_count", "rpc_response_status_code"): {code.name for code in grpc.StatusCode},
+}
 _FROM_THE_SCRAPE = {"namespace", "service", "pod", "job"}
 
 
@@ -43,6 +54,49 @@ def test_alerts_and_dashboard_ask_for_metrics_that_there_are(exposed: dict[str, 
     for name, labels in used:
         assert name in exposed, name
         assert set(re.findall(r"([a-z_]+)\s*[=!]", labels)) - _FROM_THE_SCRAPE <= exposed[name], name
+
+
+def test_alerts_and_dashboard_ask_for_values_that_labels_have() -> None:
+    """That they are counted where they happen is shown by the tests of backends and worker."""
+    asked = [
+        ((name, label), value)
+        for expression in _expressions()
+        for name, labels in _USED.findall(expression)
+        for label, _, values in _MATCHER.findall(labels)
+        if label not in {"namespace", "service", "rpc_method"}
+        for value in values.split("|")
+    ]
+
+    assert {key for key, _ in asked} == set(_VALUES)
+    assert [(key, value) for key, value in asked if value not in _VALUES[key]] == []
+
+
+def test_an_alert_says_that_a_service_is_down_of_which_prometheus_never_heard() -> None:
+    settings = ("monitoring.prometheusRule.enabled=true", "monitoring.serviceMonitor.enabled=true")
+    (rule,) = render("autoscaled", *settings, "filtering.keda.minReplicas=1").of("PrometheusRule").values()
+    expression = next(
+        one["expr"] for group in rule["spec"]["groups"] for one in group["rules"] if one["alert"] == "SutiServiceDown"
+    )
+
+    missed = set(re.findall(r'absent\(up\{namespace="trial", service="demo-suti-([a-z]+)"\}\)', expression))
+
+    assert missed == set(COMPONENTS) - {"captioning"}  # which KEDA may leave without pods
+    assert "ABSENT" not in expression
+    unseen = render("minimal", settings[0]).of("PrometheusRule")["alerts"]
+    assert "absent(" not in json.dumps(unseen)  # nobody scrapes by a ServiceMonitor: how, is not known
+
+
+def test_what_alerts_count_upwards_from_nothing_is_shown_as_nothing_first(exposed: dict[str, set[str]]) -> None:
+    """`increase` of a series that begins with 1 is 0."""
+    expected = {"suti_jobs_attempts_total", "suti_dead_letters_total"}  # by expect_job_attempts, expect_tickets
+    sudden = [
+        name
+        for alert in _alerts().values()
+        for name in re.findall(r"increase\(([a-z_]+)\{", str(alert["expr"]).replace("messaging_", "~"))
+    ]
+
+    assert set(sudden) == expected
+    assert expected <= set(exposed)
 
 
 def test_the_hpa_goes_by_a_metric_that_there_is(exposed: dict[str, set[str]]) -> None:
