@@ -1,6 +1,6 @@
-"""Tuning one expert: DreamBooth without class word and prior pictures (SuTI, section 5, "Expert Models").
+"""Tuning one expert: DreamBooth without class word and prior pictures (SuTI, section 5, "Expert Models"), or with them.
 
-Legend: P pictures of the cluster, N pictures of a batch, C channels, H height, W width.
+Legend: P pictures of the cluster, R prior pictures, N pictures of a batch, C channels, H height, W width.
 """
 
 import copy
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from suti.core.errors import InvalidArgument, PermanentError
+from suti.core.seeds import derive_seed
 from suti.ml.diffusion.base import Base, predict
 from suti.ml.diffusion.precision import tuning_precision
 from suti.ml.diffusion.schedule import NoiseSchedule, denoising_loss
@@ -42,6 +43,15 @@ class Expert:
     losses: tuple[float, ...]  # of each step
 
 
+@dataclass(frozen=True, kw_only=True)
+class Prior:
+    """What shall stay as the base draws it: pictures of the class, all of one text (Ruiz et al. 2022, section 3.3)."""
+
+    pictures_RCHW: Tensor  # in [-1, 1]
+    text: str
+    weight: float = 1.0  # of their loss beside the subject's
+
+
 def tune_expert(
     base: Base,
     pictures_PCHW: Tensor,
@@ -50,11 +60,13 @@ def tune_expert(
     recipe: ExpertRecipe,
     seed: int,
     dtype: str = "float32",
+    prior: Prior | None = None,
     callback: TuningCallback | None = None,
 ) -> Expert:
     """An expert for these pictures; the base stays as it is, and the same seed gives the same expert.
 
-    Shapes: (P, 3, H, W) in [-1, 1] with P texts.
+    Shapes: (P, 3, H, W) in [-1, 1] with P texts. With a prior every step sees as many of its pictures as of the
+    subject's, and its loss is the subject's plus `prior.weight` times theirs.
 
     Raises:
         InvalidArgument: no pictures, or not one text for each.
@@ -65,13 +77,18 @@ def tune_expert(
     weights = [weight for module in (unet, text) for weight in module.parameters() if weight.requires_grad]
     optimizer = new_optimizer(recipe.optimizer, weights, learning_rate=recipe.learning_rate)
     batches = _Batches(base, pictures_PCHW, texts, recipe=recipe, seed=seed, text=text)
+    shown: list[tuple[float, _Batches]] = [(1.0, batches)]
+    if prior is not None:
+        shown.append((prior.weight, _prior_batches(base, prior, recipe=recipe, seed=seed, text=text)))
     losses: list[float] = []
     unet.train()
     for step in range(1, recipe.steps + 1):
-        noisy_NCHW, t_N, embedding, target_NCHW = batches.next()
-        with tuning_precision(dtype, base.device):
-            answer_NCHW = predict(unet, noisy_NCHW, t_N, embedding)
-        loss = denoising_loss(answer_NCHW, target_NCHW).mean()
+        loss = torch.zeros((), device=base.device)
+        for weight, some in shown:
+            noisy_NCHW, t_N, embedding, target_NCHW = some.next()
+            with tuning_precision(dtype, base.device):
+                answer_NCHW = predict(unet, noisy_NCHW, t_N, embedding)
+            loss = loss + weight * denoising_loss(answer_NCHW, target_NCHW).mean()
         losses.append(float(loss.detach()))
         if not math.isfinite(losses[-1]):
             raise diverged(step, losses[-1])
@@ -106,8 +123,14 @@ def _copies(base: Base, recipe: ExpertRecipe, seed: int) -> tuple[nn.Module, Tex
     return unet, text
 
 
+def _prior_batches(base: Base, prior: Prior, *, recipe: ExpertRecipe, seed: int, text: TextEncoder) -> "_Batches":
+    """Chances of their own: the subject's are the same with and without a prior."""
+    own = derive_seed(seed, "prior")
+    return _Batches(base, prior.pictures_RCHW, [prior.text], recipe=recipe, seed=own, text=text)
+
+
 class _Batches:
-    """What each step is shown. Pictures and texts are encoded once."""
+    """What each step is shown: a text for each picture, or one for all. Pictures and texts are encoded once."""
 
     def __init__(
         self,
@@ -127,11 +150,13 @@ class _Batches:
         self._encoded = base.text.encode(self._texts)
         self._dice = Dice(
             seed=seed,
-            pictures=len(texts),
+            pictures=len(pictures_PCHW),
             recipe=recipe,
             noise_levels=self._schedule.steps,
             shape_CHW=self._pool.shape[1:],
         )
+        last = len(texts)  # the empty text's place
+        self._text_of = torch.tensor([min(index, last - 1) for index in range(len(pictures_PCHW))] + [last])
 
     def next(self) -> tuple[Tensor, Tensor, TextEmbedding, Tensor]:
         """Noisy pictures, noise levels, texts and what the network should answer; N rows each."""
@@ -139,7 +164,12 @@ class _Batches:
         t_N, noise_NCHW = thrown.t_N.to(self._device), thrown.noise_NCHW.to(self._device)
         x0_NCHW = self._pool[thrown.picture_N]
         noisy_NCHW = self._schedule.add_noise(x0_NCHW, noise_NCHW, t_N).contiguous(memory_format=torch.channels_last)
-        return noisy_NCHW, t_N, self._embed(thrown.text_N), self._schedule.target(x0_NCHW, noise_NCHW, t_N)
+        return (
+            noisy_NCHW,
+            t_N,
+            self._embed(self._text_of[thrown.text_N]),
+            self._schedule.target(x0_NCHW, noise_NCHW, t_N),
+        )
 
     def _embed(self, text_N: Tensor) -> TextEmbedding:
         if self._tuned_text is None:

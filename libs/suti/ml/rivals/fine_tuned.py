@@ -1,6 +1,6 @@
 """Rivals whose UNet is tuned on the subject: DreamBooth with every weight, and with LoRA.
 
-Legend: N pictures, P pictures that are tuned on, R prior pictures, C channels, H height, W width.
+Legend: N pictures, R prior pictures, C channels, H height, W width.
 """
 
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt
 from torch import Tensor
 
 from suti.core.seeds import derive_seed
@@ -16,7 +16,7 @@ from suti.ml.diffusion.base import Base
 from suti.ml.diffusion.recipe import SamplingRecipe
 from suti.ml.experts.drawing import Order, draw_candidates
 from suti.ml.experts.recipe import ExpertRecipe
-from suti.ml.experts.tuning import Expert, tune_expert
+from suti.ml.experts.tuning import Expert, Prior, tune_expert
 from suti.ml.rivals.interface import StepsDone
 from suti.ml.rivals.subject import GivenSubject, with_identifier
 from suti.ml.subject.files import SubjectModel
@@ -49,7 +49,7 @@ class ExpertDrawer:
 
 class DreamBooth(BaseModel):
     """DreamBooth (Ruiz et al. 2022, sections 3 and 4): every weight of the UNet, an identifier before the class word,
-    and as many of the base's own pictures of the class as of the subject (prior preservation with weight 1).
+    and in every step as many of the base's own pictures of the class as of the subject (prior preservation).
 
     1,000 steps at 1e-5 with Adam are the paper's for Imagen. SuTI's own experts leave out identifier and prior pictures
     (SuTI, section 5, "Expert Models").
@@ -61,8 +61,9 @@ class DreamBooth(BaseModel):
     identifier: str = Field(default="sks", description="A rare word; empty: the class word alone names the subject.")
     prior_pictures: NonNegativeInt = Field(default=1000, description="Drawn by the base for 'a photo of a <class>'.")
     prior_sampling: SamplingRecipe = SamplingRecipe()
+    prior_weight: NonNegativeFloat = Field(default=1.0, description="Of the prior's loss beside the subject's.")
     tuning: ExpertRecipe = ExpertRecipe(
-        optimizer="adamw", steps=1000, learning_rate=1e-5, batch_pictures=2, text_dropout=0.0
+        optimizer="adamw", steps=1000, learning_rate=1e-5, batch_pictures=1, text_dropout=0.0
     )
 
     def prepare(
@@ -75,23 +76,19 @@ class DreamBooth(BaseModel):
             ExpertDiverged: a loss was not a number.
         """
         texts = with_identifier(subject.texts, subject.kind, self.identifier)
-        pictures_PCHW = subject.pictures_KCHW
-        if self.prior_pictures:
-            pictures_PCHW, texts = self._with_prior(start.base, subject, texts, seed)
-        expert = tune_expert(start.base, pictures_PCHW, texts, recipe=self.tuning, seed=seed, callback=callback)
+        prior = self._prior(start.base, subject.kind, seed) if self.prior_pictures else None
+        expert = tune_expert(
+            start.base, subject.pictures_KCHW, texts, recipe=self.tuning, seed=seed, prior=prior, callback=callback
+        )
         return ExpertDrawer(expert, subject.kind, self.identifier)
 
-    def _with_prior(
-        self, base: Base, subject: GivenSubject, texts: Sequence[str], seed: int
-    ) -> tuple[Tensor, list[str]]:
-        """The subject's pictures, repeated until there are as many as prior ones, and those: half of each in a step."""
-        prompt = f"a photo of a {subject.kind}"
+    def _prior(self, base: Base, kind: str, seed: int) -> Prior:
+        """What the base draws for the class alone."""
+        prompt = f"a photo of a {kind}"
         orders = [Order(prompt, derive_seed(seed, "dreambooth-prior", one)) for one in range(self.prior_pictures)]
         untuned = Expert(base=base, unet=base.unet, text=base.text, losses=())
         prior_RCHW = torch.stack(list(draw_candidates(untuned, orders, recipe=self.prior_sampling)))
-        repeats = max(1, round(self.prior_pictures / len(texts)))
-        pictures_PCHW = torch.cat([subject.pictures_KCHW.repeat(repeats, 1, 1, 1), prior_RCHW])
-        return pictures_PCHW, [*list(texts) * repeats, *[prompt] * self.prior_pictures]
+        return Prior(pictures_RCHW=prior_RCHW, text=prompt, weight=self.prior_weight)
 
 
 class Lora(BaseModel):

@@ -148,11 +148,27 @@ def test_dream_suti_starts_from_the_apprentice(start: SubjectModel) -> None:
     assert not torch.equal(drawn(barely, start), drawn(BaseAlone(), start))
 
 
-def test_prior_pictures_are_tuned_on_as_often_as_the_subjects(start: SubjectModel) -> None:
-    subject, recipe = a_subject(), DreamBooth(prior_pictures=9, prior_sampling=SAMPLING, tuning=SHORT)
-    pictures_PCHW, texts = recipe._with_prior(start.base, subject, subject.texts, 1)  # pyright: ignore[reportPrivateUsage] - what goes into a step cannot be seen from outside
-    assert len(pictures_PCHW) == len(texts) == 18
-    assert texts.count("a photo of a mug") == 9
+def test_every_step_sees_as_many_prior_pictures_as_of_the_subject_and_adds_their_weighted_loss(
+    start: SubjectModel,
+) -> None:
+    # Nothing learns, so losses of all steps are those of one network; the subject's are the same without a prior.
+    still = SHORT.model_copy(update={"steps": 6, "learning_rate": 1e-12})
+    plain, half, whole = (
+        DreamBooth(prior_pictures=pictures, prior_weight=weight, prior_sampling=SAMPLING, tuning=still)
+        .prepare(start, a_subject(), seed=1)
+        .losses
+        for pictures, weight in ((0, 1.0), (5, 0.5), (5, 1.0))
+    )
+
+    of_prior = [both - own for both, own in zip(whole, plain, strict=True)]
+    assert all(loss > 0.01 for loss in of_prior)
+    assert [both - own for both, own in zip(half, plain, strict=True)] == pytest.approx(
+        [loss / 2 for loss in of_prior], rel=1e-3
+    )
+
+
+def test_textual_inversion_rate_is_the_papers_for_each_of_its_pictures() -> None:
+    assert TextualInversion().learning_rate / TextualInversion().batch_pictures == pytest.approx(0.005)  # Gal et al.
 
 
 def test_an_identifier_stands_before_the_class_word_and_a_placeholder_in_its_place() -> None:
