@@ -53,7 +53,7 @@ class WordDrawer:
 
 class TextualInversion(BaseModel):
     """Textual Inversion (Gal et al. 2022, section 3 and appendix "Implementation"): one embedding, begun as the class
-    word's, 5,000 steps of 4 pictures with AdamW at 0.04 (0.005 for each of 4 pictures on 2 devices).
+    word's, 5,000 steps of 8 pictures (4 on each of 2 devices) with AdamW at 0.04, which is 0.005 for each of them.
 
     The texts are the demonstrations' own with the new word in place of the class word, where the paper has neutral
     sentences: they say what is not the subject.
@@ -65,7 +65,7 @@ class TextualInversion(BaseModel):
     vectors: PositiveInt = Field(default=1, description="Words that stand for the subject, side by side.")
     steps: PositiveInt = 5000
     learning_rate: PositiveFloat = 0.04
-    batch_pictures: PositiveInt = 4
+    batch_pictures: PositiveInt = 8
 
     @property
     def words(self) -> list[str]:
