@@ -30,7 +30,10 @@ class EnlargingRecipe(SamplingRecipe):
 
     guidance: float = Field(default=4.0, ge=0, description="Weight of the text; 1 is no guidance.")
     noise_level: int = Field(
-        default=20, ge=0, lt=NOISE_LEVELS, description="Noise that the low-resolution picture is given: 0 is none."
+        default=20,
+        ge=0,
+        lt=NOISE_LEVELS,
+        description="Noise that the low-resolution picture is given: 0 is the least its schedule has, not none.",
     )
     batch_pictures: int = Field(default=4, ge=1)
 
