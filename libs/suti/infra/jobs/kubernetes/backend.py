@@ -39,6 +39,7 @@ _SYNC_S = 30.0
 _GONE_S = 60.0
 _FAREWELL_S = 10.0
 _POLL_S = 0.1
+_TRIES_TO_DELETE = 5
 _WARNINGS_S = 5.0
 
 _log = logging.getLogger(__name__)
@@ -110,6 +111,8 @@ class KubernetesJobs:
         """See `Jobs.cancel`. Returns once its pods are gone, or their grace period is over.
 
         The Job gets a deadline that has passed: the controller then ends its pods, and the Job stays, to tell of it.
+        Deadlines do not run while a Job is suspended: such a one is deleted, so that no queue ever admits it, and who
+        watches remembers that it was cancelled.
         """
         job = await self._find(name)
         if job is None or job.ended or job.deleting:
@@ -119,6 +122,11 @@ class KubernetesJobs:
             "spec": {"activeDeadlineSeconds": 1},
         }
         await self._patch(job, patch)
+        for _ in range(_TRIES_TO_DELETE):
+            if (job := await self._find(name)) is None or not job.suspended or job.ended:
+                break
+            # Of this version alone: somebody may let it start just now, and then the deadline runs.
+            await self._delete_job(job, {"resourceVersion": str(job.version)})
         await self._until(
             lambda: (now := self._seen.job(name)) is None or job_status(now, {}).state.ended,
             limit_s=self._template.grace_s + 10.0,
@@ -128,16 +136,13 @@ class KubernetesJobs:
         """See `Jobs.forget`. Returns once the name is free."""
         job = await self._find(name)
         if job is None:
+            if (kept := self._seen.job(name)) is not None:
+                self._seen.lose_job(name, kept.uid)
             return
         if not job.deleting:
             if not job_status(job, {}).state.ended:
                 return
-            body = {"propagationPolicy": "Background", "preconditions": {"uid": job.uid}}
-            try:
-                await self._ask(self._api.delete, f"{self._jobs_path}/{name}", body)
-            except ApiFault as fault:
-                if fault.status not in (404, 409):  # gone, or another one by now
-                    raise self._named(fault) from fault
+            await self._delete_job(job)
         await self._gone(job)
         await asyncio.to_thread(self._progress.forget, self._prefix(name))
 
@@ -251,6 +256,15 @@ class KubernetesJobs:
             if fault.status not in (404, 409):
                 raise self._named(fault) from fault
 
+    async def _delete_job(self, job: SeenJob, more: Mapping[str, str] | None = None) -> None:
+        """Deletes it, unless it is gone, another one by now, or no more of the version in `more`."""
+        body = {"propagationPolicy": "Background", "preconditions": {"uid": job.uid, **(more or {})}}
+        try:
+            await self._ask(self._api.delete, f"{self._jobs_path}/{job.name}", body)
+        except ApiFault as fault:
+            if fault.status not in (404, 409):
+                raise self._named(fault) from fault
+
     async def _log_of(self, pod: str) -> str:
         try:
             return await self._ask(self._api.text, f"{self._pods_path}/{pod}/log", {"tailLines": _LOG_TAIL_LINES})
@@ -346,7 +360,10 @@ class KubernetesJobs:
     def _job_changed(self, kind: str, found: _Object) -> None:
         job = seen_job(found)
         if kind == "DELETED":
-            self._seen.lose_job(job.name, job.uid)
+            if job.cancelled and job.suspended:
+                self._seen.see_job(replace(job, deleting=False, gone=True, active=0))
+            else:
+                self._seen.lose_job(job.name, job.uid)
             self._progress.drop(self._prefix(job.name))
         else:
             self._seen.see_job(job)

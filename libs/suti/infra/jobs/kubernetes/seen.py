@@ -27,6 +27,7 @@ class SeenJob:
     suspended: bool = False
     cancelled: bool = False
     deleting: bool = False
+    gone: bool = False  # deleted before it was let in, since somebody cancelled it; remembered until it is forgotten
     queue: str = ""
     complete: bool = False
     failed: bool = False
@@ -39,7 +40,7 @@ class SeenJob:
     @property
     def ended(self) -> bool:
         """Whether the Job controller is done with it."""
-        return self.complete or self.failed
+        return self.complete or self.failed or self.gone
 
 
 @dataclass(frozen=True, slots=True)

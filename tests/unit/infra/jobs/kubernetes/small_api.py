@@ -6,7 +6,7 @@ It has no controllers: a test says what they would have done.
 import copy
 import json
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -25,6 +25,7 @@ class SmallApi:
         self.log: list[tuple[str, Object]] = []
         self.calls: list[str] = []
         self.refuse: dict[str, tuple[int, str]] = {}
+        self.before: dict[str, Callable[[], object]] = {}  # by method: what somebody else does just before
         self.keep_deleted = False  # somebody's finalizer
         self.open = True
 
@@ -67,6 +68,8 @@ def serving(api: SmallApi) -> Generator[str]:
             query = {name: values[0] for name, values in parse_qs(parts.query).items()}
             body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or "{}")
             api.calls.append(f"{'WATCH' if 'watch' in query else self.command} {parts.path}")
+            if (meanwhile := api.before.get(self.command)) is not None:
+                meanwhile()
             if (refused := api.refuse.get(self.command)) is not None:
                 self.answer(refused[0], {"message": refused[1], "reason": "Told"})
             elif "watch" in query:
@@ -104,7 +107,7 @@ def serving(api: SmallApi) -> Generator[str]:
             old = api.objects.get(path)
             if old is None:
                 self.answer(404, {"message": "not found"})
-            elif body["preconditions"]["uid"] != old["metadata"]["uid"]:
+            elif any(old["metadata"][field] != wanted for field, wanted in body["preconditions"].items()):
                 self.answer(409, {"message": "the uid is another", "reason": "Conflict"})
             elif api.keep_deleted:
                 self.answer(200, api.put(path, _merged(old, {"metadata": {"deletionTimestamp": "now"}})))

@@ -161,6 +161,44 @@ async def test_cancelling_gives_the_job_a_deadline_that_has_passed(small: SmallA
     await jobs.cancel("never-was")
 
 
+async def test_a_cancelled_job_that_waits_in_a_queue_is_never_admitted(small: SmallApi, launch: Launchers) -> None:
+    jobs, other = launch(queue="gpus"), launch(queue="gpus")
+    await jobs.start(SPEC)
+    assert await other.recover() == ["work"]
+
+    await jobs.cancel("work")
+
+    assert JOB not in small.objects
+    for one in (jobs, other):  # both have to tell those who wait for it
+
+        async def cancelled(one: KubernetesJobs = one) -> bool:
+            return await state(one) is JobState.CANCELLED
+
+        await becomes(cancelled, limit_s=10)
+    await jobs.cancel("work")
+    await jobs.forget("work")
+    assert await state(jobs) is None
+    await jobs.start(SPEC)
+    assert await state(jobs) is JobState.PENDING
+
+
+async def test_a_cancelled_job_that_is_admitted_just_then_ends_by_its_deadline(
+    small: SmallApi, launch: Launchers
+) -> None:
+    jobs = launch(queue="gpus")
+    await jobs.start(SPEC)
+    small.before["DELETE"] = lambda: small.put(JOB, {**small.objects[JOB], "spec": {"suspend": False}})
+    cancelling = asyncio.create_task(jobs.cancel("work"))
+    await becomes(lambda: small.calls.count(f"DELETE {JOB}") == 1, limit_s=10)
+    await asyncio.sleep(0.3)
+    assert not cancelling.done()
+
+    small.finish(JOB, "Failed", reason="DeadlineExceeded")
+    await cancelling
+
+    assert await state(jobs) is JobState.CANCELLED
+
+
 async def test_a_job_goes_some_time_after_its_commit_was_seen_and_not_before(
     small: SmallApi, launch: Launchers
 ) -> None:
