@@ -183,12 +183,18 @@ class Waves:
         try:
             await self._launch(run_id, members)
         except SutiError as error:
-            for member in members:
-                member.settle(error)
+            self._settle_jobless(members, error)
         except Exception as error:  # noqa: BLE001 - the tickets must not wait for ever, whatever it is
             _log.exception("launching shards of run %s failed", run_id)
-            for member in members:
-                member.settle(JobBroke(f"its job could not be launched ({error!r}): it is tried again; see the log"))
+            broke = JobBroke(f"its job could not be launched ({error!r}): it is tried again; see the log")
+            self._settle_jobless(members, broke)
+
+    def _settle_jobless(self, members: Iterable[_Member], error: SutiError) -> None:
+        """What kept a job from being started is told to those that have none: the jobs of others run."""
+        followed = {member for wave in self._waves.values() for member in wave.members}
+        for member in members:
+            if member not in followed:
+                member.settle(error)
 
     async def _launch(self, run_id: str, members: Sequence[_Member]) -> None:
         """Each member waits for a job from now on: one that has its shard in hand already, or a new one."""

@@ -108,6 +108,22 @@ async def test_a_shard_that_breaks_is_tried_again_while_the_others_of_its_job_go
     assert run.ran() == [0, 0, 1]
 
 
+async def test_a_job_that_cannot_be_started_harms_no_shard_whose_job_runs(run: Run) -> None:
+    script = "while [ ! -e $READY/go ]; do sleep 0.05; done; commit"
+    gathering = Gathering(wait_s=0.3, most=1)
+    async with run.launching(script, gathering=gathering) as launch:
+        # The name of the second shard's job belongs to other work.
+        await launch.jobs.start(run.plan(script).job(wave_name(STAGE, RUN, (1,)), {RUN_ID: RUN}, indexes=(3,)))
+        await becomes(lambda: run.ran() == [3])
+        await run.issue(0, 1)
+
+        await becomes(lambda: [letter.shard for letter in run.dead_letters.list()] == [1])
+        (run.folder / "ready" / "go").touch()
+        await becomes(lambda: run.all_done(0, 3))
+
+    assert [(letter.shard, letter.reason) for letter in run.dead_letters.list()] == [(1, "JOB_NAME_TAKEN")]
+
+
 async def test_bad_configuration_ends_the_whole_job_and_every_shard_of_it_says_so(run: Run) -> None:
     await run.issue(0, 1)
     async with run.launching("[ $SUTI_JOB_INDEX = 1 ] && { sleep 0.3; exit 78; }; sleep 600") as launch:
