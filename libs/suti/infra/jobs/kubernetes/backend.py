@@ -12,11 +12,12 @@ from functools import partial
 from typing import Any
 
 from suti.core import keys
+from suti.core.errors import SutiError
 from suti.infra.jobs.environment import TRACEPARENT
 from suti.infra.jobs.kubernetes import names
 from suti.infra.jobs.kubernetes.api import KubernetesApi
 from suti.infra.jobs.kubernetes.counting import attempt_outcome, jobs_by_state
-from suti.infra.jobs.kubernetes.errors import ApiFault, JobRefused, KubernetesRefused, KubernetesUnavailable
+from suti.infra.jobs.kubernetes.errors import ApiFault, KubernetesUnavailable, in_our_words
 from suti.infra.jobs.kubernetes.explain import explain_job
 from suti.infra.jobs.kubernetes.farewell import delete_jobs_of_an_ending_namespace
 from suti.infra.jobs.kubernetes.gang import gang_manifest
@@ -36,7 +37,7 @@ from suti.infra.telemetry.context import outgoing_headers
 _LOG_TAIL_LINES = 10_000
 _LOG_TAIL_BYTES = 1_000_000
 _SYNC_S = 30.0
-_GONE_S = 60.0
+_GONE_S = 60.0  # from a job's deletion until it is gone, with pods that need no time to end
 _FAREWELL_S = 10.0
 _POLL_S = 0.1
 _TRIES_TO_DELETE = 5
@@ -50,7 +51,9 @@ _Object = Mapping[str, Any]
 class KubernetesJobs:
     """The backend for a cluster. Needs of the API server what `suti.infra.jobs.kubernetes.rights` says, no more."""
 
-    def __init__(self, api: KubernetesApi, template: JobTemplate, store: Store, *, launcher: str) -> None:
+    def __init__(
+        self, api: KubernetesApi, template: JobTemplate, store: Store, *, launcher: str, gone_s: float = _GONE_S
+    ) -> None:
         """`launcher` names the service, `suti-experts`: its replicas share their jobs, other launchers see none."""
         self._api = api
         self._template = template
@@ -58,6 +61,7 @@ class KubernetesJobs:
         self._launcher = launcher
         self._seen = Seen(ended=self._pod_ended)
         self._progress = ProgressReader(store)
+        self._gone_s = gone_s + template.grace_s
         namespace = template.namespace
         self._jobs_path = f"/apis/batch/v1/namespaces/{namespace}/jobs"
         self._pods_path = f"/api/v1/namespaces/{namespace}/pods"
@@ -241,10 +245,11 @@ class KubernetesJobs:
 
     async def _gone(self, job: SeenJob) -> None:
         """Waits until the job is no more."""
-        async with asyncio.timeout(_GONE_S):
-            # Another process deletes: nobody would set an event here.
-            while (found := await self._find(job.name)) is not None and found.uid == job.uid:  # noqa: ASYNC110
-                await asyncio.sleep(_POLL_S)
+        until = time.monotonic() + self._gone_s
+        while (found := await self._find(job.name)) is not None and found.uid == job.uid:
+            if time.monotonic() > until:
+                raise KubernetesUnavailable(f"job {job.name} is still being deleted: asked again; see its finalizers")
+            await asyncio.sleep(_POLL_S)
         self._seen.lose_job(job.name, job.uid)
 
     async def _patch(self, job: SeenJob, body: dict[str, Any]) -> None:
@@ -390,15 +395,5 @@ class KubernetesJobs:
     def _prefix(self, name: str) -> str:
         return keys.job_progress(self._launcher, name)
 
-    def _named(self, fault: ApiFault) -> Exception:
-        """The fault in our words."""
-        where = f"namespace {self._template.namespace}"
-        if fault.passing:
-            return KubernetesUnavailable(f"{fault}: the call is safe to repeat; check that the API server runs")
-        if fault.status in (401, 403):
-            if "quota" in fault.message or "PodSecurity" in fault.message:
-                return JobRefused(f"{fault.message}: change the quota, the policy or the job template of {where}")
-            return KubernetesRefused(f"{fault.message}: check the launcher's service account and role in {where}")
-        return JobRefused(
-            f"the API server does not take the job ({fault.message}): correct the job template of {where}"
-        )
+    def _named(self, fault: ApiFault) -> SutiError:
+        return in_our_words(fault, self._template.namespace)

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from suti.core.errors import BadConfiguration, RetryableError
+from suti.core.errors import BadConfiguration, RetryableError, SutiError
 
 _UNREADABLE = "unable to convert unstructured object"
 
@@ -32,6 +32,12 @@ class JobRefused(BadConfiguration):
     reason: ClassVar[str] = "JOB_REFUSED"
 
 
+class JobQuotaUsedUp(RetryableError):
+    """The namespace's quota lets nobody make another Job just now."""
+
+    reason: ClassVar[str] = "JOB_QUOTA_USED_UP"
+
+
 class BadJobTemplate(BadConfiguration):
     """The description of a launcher's pods cannot be read or used."""
 
@@ -57,3 +63,19 @@ class ApiFault(Exception):
         if self.status == 500 and _UNREADABLE in self.message:
             return False
         return self.status in {0, 429} or self.status >= 500
+
+
+def in_our_words(fault: ApiFault, namespace: str) -> SutiError:
+    """What an answer of the API server to a launcher of that namespace means."""
+    where = f"namespace {namespace}"
+    if fault.passing:
+        return KubernetesUnavailable(f"{fault}: the call is safe to repeat; check that the API server runs")
+    if fault.status == 403 and "exceeded quota" in fault.message:
+        return JobQuotaUsedUp(
+            f"{fault.message}: it is tried again when others have ended; or raise the quota of {where}"
+        )
+    if fault.status in (401, 403):
+        if "quota" in fault.message or "PodSecurity" in fault.message:
+            return JobRefused(f"{fault.message}: change the quota, the policy or the job template of {where}")
+        return KubernetesRefused(f"{fault.message}: check the launcher's service account and role in {where}")
+    return JobRefused(f"the API server does not take the job ({fault.message}): correct the job template of {where}")

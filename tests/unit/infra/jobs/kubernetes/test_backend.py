@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from kubernetes.client import Configuration
 
+from suti.core.errors import RetryableError
 from suti.infra.jobs.kubernetes.api import KubernetesApi
 from suti.infra.jobs.kubernetes.backend import KubernetesJobs
-from suti.infra.jobs.kubernetes.errors import JobRefused, KubernetesRefused, KubernetesUnavailable
+from suti.infra.jobs.kubernetes.errors import JobQuotaUsedUp, JobRefused, KubernetesRefused, KubernetesUnavailable
 from suti.infra.jobs.kubernetes.template import JobTemplate
 from suti.infra.jobs.port import JobNameTaken, JobSpec, JobState
 from suti.infra.store import Store
@@ -40,10 +41,10 @@ class Launchers:
         self._address, self._store = address, store
         self.made: list[KubernetesJobs] = []
 
-    def __call__(self, **wishes: Any) -> KubernetesJobs:
+    def __call__(self, *, gone_s: float = 60.0, **wishes: Any) -> KubernetesJobs:
         template = JobTemplate.model_validate({"namespace": "suti", "image": "x", "graceS": 1, **wishes})
         api = KubernetesApi(Configuration(host=self._address))
-        self.made.append(KubernetesJobs(api, template, self._store, launcher="suti-experts"))
+        self.made.append(KubernetesJobs(api, template, self._store, launcher="suti-experts", gone_s=gone_s))
         return self.made[-1]
 
 
@@ -242,7 +243,7 @@ async def test_why_no_pod_can_be_made_is_asked_of_the_events(small: SmallApi, la
         (401, "Unauthorized", KubernetesRefused),
         (422, "spec.template.spec.containers[0].resources: quantities must match", JobRefused),
         (404, 'namespaces "suti" not found', JobRefused),
-        (403, "exceeded quota: jobs, requested: count/jobs.batch=1", JobRefused),
+        (403, "failed quota: small: must specify limits.cpu", JobRefused),
     ],
 )
 async def test_a_refused_job_says_what_to_correct(
@@ -254,6 +255,34 @@ async def test_a_refused_job_says_what_to_correct(
 
     with pytest.raises(error, match=r"check|correct|change"):
         await jobs.start(SPEC)
+
+
+async def test_a_quota_that_is_used_up_is_waited_for(small: SmallApi, launch: Launchers) -> None:
+    jobs = launch()
+    await jobs.recover()
+    small.refuse["PATCH"] = (403, 'jobs.batch "work" is forbidden: exceeded quota: jobs, requested: count/jobs.batch=1')
+
+    with pytest.raises(JobQuotaUsedUp, match="raise the quota") as refused:
+        await jobs.start(SPEC)
+
+    assert isinstance(refused.value, RetryableError)  # no dead letter
+    small.refuse.clear()
+    await jobs.start(SPEC)
+
+
+async def test_a_job_that_takes_its_time_to_go_is_asked_for_again(small: SmallApi, launch: Launchers) -> None:
+    jobs = launch(gone_s=0.0)
+    await jobs.start(SPEC)
+    small.finish(JOB, "Failed", reason="FailedIndexes", failedIndexes="0")
+    small.keep_deleted = True
+
+    with pytest.raises(KubernetesUnavailable, match="still being deleted"):
+        await jobs.forget("work")
+    with pytest.raises(KubernetesUnavailable, match="still being deleted"):
+        await jobs.start(SPEC)
+
+    small.remove(JOB)
+    await jobs.start(SPEC)
 
 
 async def test_a_launcher_without_rights_says_so_at_once(small: SmallApi, launch: Launchers) -> None:
