@@ -22,8 +22,15 @@ from tests.unit.report.conftest import ENDED_AT, put_spec
 from tests.unit.stages.shards import Run
 
 
-def end(run: Run, state: RunState, **fields: str) -> None:
-    outcome = RunOutcome(state=state, ended_at=ENDED_AT, **fields)
+def end(run: Run, state: RunState, *, reason: str = "", message: str = "", digests: tuple[str, str] = ("", "")) -> None:
+    outcome = RunOutcome(
+        state=state,
+        reason=reason,
+        message=message,
+        ended_at=ENDED_AT,
+        dataset_digest=digests[0],
+        apprentice_sha256=digests[1],
+    )
     run.ledger.store.put(keys.run_outcome(run.spec.run_id), outcome.model_dump_json().encode())
 
 
@@ -99,7 +106,7 @@ def test_digests_and_the_loss_of_a_trained_apprentice_are_told(judged: Run) -> N
     losses = [LossRow("", step, 1 / step) for step in range(1, 161)]
     draft.write("losses.parquet", to_parquet(losses, LossRow))
     draft.commit(counts={"items_in": 6, "items_out": 1, "dropped": 0}, seconds=3.5)
-    end(judged, RunState.SUCCEEDED, dataset_digest="ab" * 32, apprentice_sha256="cd" * 32)
+    end(judged, RunState.SUCCEEDED, digests=("ab" * 32, "cd" * 32))
 
     report = tell_run(judged.ledger.store, judged.spec.run_id).report
 
