@@ -116,8 +116,10 @@ class Bus:
             if _is_refusal(error) and not refused.done():
                 refused.set_result(error)
             text = str(error) or type(error).__name__
-            _log.log(logging.DEBUG if text == said else logging.WARNING, "NATS at %s: %s", url, text)
-            said = text  # a server that is away is away several times a second
+            # A server that is away is away several times a second; before it was ever there, whoever waits tells of it.
+            quiet = text == said or not connecting.done()
+            _log.log(logging.DEBUG if quiet else logging.WARNING, "NATS at %s: %s", url, text)
+            said = text
 
         async def on_reconnected() -> None:
             nonlocal said
@@ -150,7 +152,8 @@ class Bus:
         except (asyncio.CancelledError, OSError, nats.errors.Error) as error:
             if refused.done() or _is_refusal(error):
                 raise BusRefused(f"NATS at {url} refused {name!r}: check its user, password or token") from error
-            raise BusUnavailable(f"NATS at {url} did not answer within {timeout_s:g} s: check that it runs") from error
+            why = f"{timeout_s:g} s ({said})" if said else f"{timeout_s:g} s"
+            raise BusUnavailable(f"NATS at {url} did not answer within {why}: check that it runs") from error
         return cls(client, replicas=replicas)
 
     async def __aenter__(self) -> Self:
