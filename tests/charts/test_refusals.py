@@ -20,6 +20,8 @@ from tests.charts.rendering import refusal
         ("generation.accelerator=npu", "name one of cpu, gpu, tpu, or add it"),
         ("experts.jobs.accelerator=npu", "name one of cpu, gpu, tpu, or add it"),
         ("store.endpoint=http://minio:9000", "use https://, or allow it"),
+        ("jobs.queueName=research", "set jobs.podsAtOnce to what the quota holds"),
+        ("experts.jobs.queueName=research", "set jobs.podsAtOnce to what the quota holds"),
         ("defaults.terminationGracePeriodSeconds=15", "more than ten seconds above"),
     ],
 )

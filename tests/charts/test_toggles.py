@@ -5,6 +5,7 @@ import json
 import pytest
 
 from suti.infra.jobs.kubernetes.gang import gang_manifest
+from suti.infra.jobs.kubernetes.manifest import job_manifest
 from suti.infra.jobs.kubernetes.template import JobTemplate
 from suti.infra.jobs.port import GangSize, JobSpec
 from suti_apprentice.settings import ApprenticeSettings
@@ -107,6 +108,25 @@ def test_accelerators_are_data() -> None:
     assert _environment(render("gpu"), "generation")["DEVICE"] == "cuda"
     assert _environment(render("gpu"), "experts")["DEVICE"] == "cuda"
     assert _environment(render("minimal"), "generation")["DEVICE"] == "cpu"
+
+
+def test_a_job_in_a_queue_asks_for_no_more_pods_at_once_than_its_quota_holds() -> None:
+    assert _environment(render("gpu"), "experts")["JOB_PARALLELISM"] == "16"
+    assert "JOB_PARALLELISM" not in _environment(render("gpu"), "apprentice")
+    assert "JOB_PARALLELISM" not in _environment(render("minimal"), "experts")
+    by_setting = render("minimal", "jobs.queueName=research", "experts.settings.JOB_PARALLELISM=8")
+    assert _environment(by_setting, "experts")["JOB_PARALLELISM"] == "8"
+
+
+def test_jobs_themselves_have_the_labels_and_annotations_that_queues_read() -> None:
+    template = JobTemplate.model_validate(render("full").job_templates()["experts"])
+    spec = JobSpec(name="wave", command=("true",), indexes=(0,))
+    metadata = job_manifest(spec, template, launcher="suti-experts", progress_prefix="p")["metadata"]
+
+    assert metadata["labels"]["kueue.x-k8s.io/priority-class"] == "low"
+    assert metadata["annotations"]["kueue.x-k8s.io/job-min-parallelism"] == "4"
+    # A launcher of the version before reads the same file while it is replaced, and knows no such fields.
+    assert not {"jobLabels", "jobAnnotations"} & set(render("minimal").job_templates()["experts"])
 
 
 def test_a_gang_is_told_to_the_launcher_of_the_apprentice_alone() -> None:

@@ -17,7 +17,18 @@
 {{- if and (hasPrefix "http://" $v.crawls.endpoint) (not $v.crawls.allowHttp) }}{{ fail "crawls.endpoint is http:// and crawls.allowHttp is off: use https://, or allow it" }}{{ end }}
 {{- if hasPrefix "http://" $v.store.endpoint }}{{ if not $v.store.allowHttp }}{{ fail "store.endpoint is http:// and store.allowHttp is off: use https://, or allow it" }}{{ end }}{{ end }}
 {{- if ge (add (int $v.defaults.preStopSeconds) 10) (int $v.defaults.terminationGracePeriodSeconds) }}{{ fail "defaults.terminationGracePeriodSeconds must be more than ten seconds above defaults.preStopSeconds" }}{{ end }}
+{{- include "suti.checkComponents" . }}
 {{- include "suti.checkCluster" . }}
+{{- end }}
+
+{{- /* What each component is told when everything is merged. */}}
+{{- define "suti.checkComponents" -}}
+{{- range $name := include "suti.components" . | trim | splitList " " }}
+{{- $c := dict "root" $ "name" $name }}{{ include "suti.component" $c }}
+{{- if and (eq $name "experts") $c.values.enabled $c.jobs.queueName (not $c.jobs.podsAtOnce) (not (hasKey $c.values.settings "JOB_PARALLELISM")) (not (hasKey $c.jobs.jobAnnotations "kueue.x-k8s.io/job-min-parallelism")) }}
+{{- fail "jobs.queueName needs jobs.podsAtOnce: Kueue admits a job whole, up to 1,000 pods, and one larger than its quota waits for ever: set jobs.podsAtOnce to what the quota holds, or jobs.jobAnnotations with kueue.x-k8s.io/job-min-parallelism" }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "suti.checkCluster" -}}

@@ -86,6 +86,7 @@
 {{- end }}
 {{- if eq .fact.image "models" }}{{ $_ := set $told "DEVICE" .accelerator.device }}{{ end }}
 {{- if .fact.launches }}{{ $_ := set $told "JOBS_BACKEND" "kubernetes" }}{{ $_ := set $told "JOB_TEMPLATE" "/etc/suti/jobs/template.json" }}{{ $_ := set $told "DEVICE" .jobAccelerator.device }}{{ end }}
+{{- if eq .name "experts" }}{{ with .jobs.podsAtOnce }}{{ $_ := set $told "JOB_PARALLELISM" (toString .) }}{{ end }}{{ end }}
 {{- if include "suti.gang" . }}{{ range $name, $value := .values.gang }}{{ $_ := set $told (upper $name) (toString $value) }}{{ end }}{{ end }}
 {{- range $name, $value := .values.settings }}{{ $_ := set $told $name (toString $value) }}{{ end }}
 {{- range $name := keys $told | sortAlpha }}

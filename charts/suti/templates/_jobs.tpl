@@ -26,6 +26,8 @@
 {{- if include "suti.gang" . }}{{ $_ := set $template "gangService" (printf "%s-gang" (include "suti.name" .)) }}{{ end }}
 {{- with $device.resource }}{{ $_ := set $template "accelerator" (dict "resource" . "count" ($device.count | default 1)) }}{{ end }}
 {{- with $jobs.queueName }}{{ $_ := set $template "queue" . }}{{ end }}
+{{- with $jobs.jobLabels }}{{ $_ := set $template "jobLabels" . }}{{ end }}
+{{- with $jobs.jobAnnotations }}{{ $_ := set $template "jobAnnotations" . }}{{ end }}
 {{- with include "suti.priorityClass" (dict "root" $root "given" $jobs.priorityClassName "kind" "job") }}{{ $_ := set $template "priorityClassName" . }}{{ end }}
 {{- with $jobs.runtimeClassName }}{{ $_ := set $template "runtimeClassName" . }}{{ end }}
 {{- with $jobs.schedulerName }}{{ $_ := set $template "schedulerName" . }}{{ end }}

@@ -27,7 +27,10 @@ def explain_job(job: SeenJob, pods: Iterable[SeenPod], warnings: Sequence[str]) 
         return ""
     if job.suspended:
         if job.queue:
-            return f"suspended: queue {job.queue!r} has not admitted it: see its quota and what is before it (Kueue)"
+            return (
+                f"suspended: queue {job.queue!r} has not admitted it: all its {job.at_once} pods at once must fit into "
+                "the quota (jobs.podsAtOnce), beside what is before it (Kueue)"
+            )
         return "suspended: somebody has to let it start (`kubectl patch job`, spec.suspend: false)"
     pending = [pod for pod in pods if pod.phase == "Pending" and not pod.deleting]
     told = Counter(explain_pod(pod) for pod in pending)

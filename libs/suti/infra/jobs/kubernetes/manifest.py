@@ -39,8 +39,9 @@ def job_manifest(
     metadata: _Object = {
         "name": spec.name,
         "namespace": template.namespace,
-        "labels": labels | ({names.QUEUE: template.queue} if template.queue else {}),
+        "labels": template.job_labels | labels | ({names.QUEUE: template.queue} if template.queue else {}),
         "annotations": {
+            **template.job_annotations,
             names.DIGEST: names.work_digest(spec),
             names.INDEXES: ranges_text(spec.indexes),
             names.ATTEMPTS: str(spec.attempts_per_index),

@@ -34,6 +34,7 @@ class SeenJob:
     ended_as: str = ""  # the reason of the condition
     message: str = ""
     active: int = 0
+    at_once: int = 0  # pods that it asks for
     succeeded_at: str = ""  # completion indexes, as ranges
     failed_at: str = ""
 
@@ -90,6 +91,7 @@ def seen_job(job: _Object) -> SeenJob:
         ended_as=end.get("reason", ""),
         message=str(end.get("message", ""))[:_MOST_CHARS],
         active=status.get("active") or 0,
+        at_once=spec.get("parallelism") or 0,
         succeeded_at=status.get("completedIndexes") or "",
         failed_at=status.get("failedIndexes") or "",
     )

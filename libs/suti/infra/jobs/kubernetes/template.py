@@ -49,6 +49,8 @@ class JobTemplate(_Part):
     image_pull_policy: str = "IfNotPresent"
     image_pull_secrets: list[_Object] = Field(default_factory=list[_Object])
     labels: dict[str, str] = Field(default_factory=dict, description="On jobs and pods; also what is watched.")
+    job_labels: dict[str, str] = Field(default_factory=dict, description="On jobs alone.")
+    job_annotations: dict[str, str] = Field(default_factory=dict, description="On jobs alone.")
     pod_labels: dict[str, str] = Field(default_factory=dict, description="On pods alone.")
     pod_annotations: dict[str, str] = Field(default_factory=dict)
     service_account_name: str | None = Field(default=None, description="Its token is never mounted.")

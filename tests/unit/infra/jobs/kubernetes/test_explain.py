@@ -65,7 +65,9 @@ def test_why_no_pod_could_be_made_comes_from_the_job_controller(warning: str, sa
 
 
 def test_a_suspended_job_names_its_queue() -> None:
-    assert "queue 'gpus'" in words(job(suspend=True, queue="gpus"))
+    queued = job(suspend=True, queue="gpus")
+    queued["spec"]["parallelism"] = 40
+    assert "queue 'gpus' has not admitted it: all its 40 pods at once must fit into the quota" in words(queued)
     assert words(job(suspend=True)).startswith("suspended")
 
 

@@ -143,6 +143,17 @@ def test_the_works_own_quantities_go_before_the_operators() -> None:
     assert asked == {"requests": {"cpu": "3", "memory": "2Gi"}, "limits": {"cpu": "3", "memory": "2Gi"}}
 
 
+def test_labels_of_jobs_are_not_their_pods_and_never_ours() -> None:
+    wishes = {"jobLabels": {"kueue.x-k8s.io/priority-class": "low", "app.kubernetes.io/part-of": "other"}}
+    job = manifest(**wishes, jobAnnotations={"suti.dev/work-digest": "none", "a": "b"})
+
+    assert job["metadata"]["labels"]["kueue.x-k8s.io/priority-class"] == "low"
+    assert job["metadata"]["labels"]["app.kubernetes.io/part-of"] == "suti"
+    assert job["metadata"]["annotations"]["a"] == "b"
+    assert job["metadata"]["annotations"]["suti.dev/work-digest"] != "none"
+    assert "kueue.x-k8s.io/priority-class" not in job["spec"]["template"]["metadata"]["labels"]
+
+
 def test_a_queue_is_a_label_and_the_job_waits_to_be_let_in() -> None:
     job = manifest(queue="gpu-queue")
 
