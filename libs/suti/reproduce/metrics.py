@@ -24,7 +24,7 @@ from suti.reproduce.subject_sets import Asked
 from suti.toyworld.oracle import Lineup
 
 # The oracle is code: a change of what it answers is a new number here.
-_ORACLE = "oracle-1"
+ORACLE = "oracle-1"
 _PREPARED = TOY.picture
 
 
@@ -50,7 +50,7 @@ class Oracle:
     """Whether the nearest of sixteen exact subjects is the true one: 1 or 0, chance 1/16."""
 
     names = ("identified_16way",)
-    version = _ORACLE
+    version = ORACLE
 
     def measure(self, asked: Asked, pictures_NCHW: Tensor) -> Mapping[str, list[float]]:
         """As `Metric` promises."""

@@ -48,6 +48,7 @@ class SuperresCell(Cell):
     enlarger: str
     enlarger_sha256: str
     enlarging: EnlargingRecipe
+    oracle: str  # the judge's version
 
 
 def own_recipe(enlarger: str) -> EnlargingRecipe:
