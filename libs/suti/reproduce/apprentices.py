@@ -38,6 +38,13 @@ def keep(lessons: Sequence[Lesson], recipe: FilterRecipe) -> list[Kept]:
     return [one for one in kept if one.rows]
 
 
+def own_pictures(lessons: Sequence[Lesson], *, demonstrations: int) -> list[Kept]:
+    """Raw clusters: nothing that was drawn. Of one without a picture more than are demonstrated, none would be left to
+    ask for.
+    """
+    return [Kept(lesson, ()) for lesson in lessons if len(lesson.texts) > demonstrations]
+
+
 def example_set(kept: Sequence[Kept], base: Base, *, raw: bool = False) -> ExampleSet:
     """The kept candidates and their demonstrations, laid out for training.
 

@@ -21,7 +21,7 @@ _TITLE = "How strictly should the experts' drawings be filtered?"
 
 
 def gain(scale: Scale) -> Experiment:
-    """From no threshold to one that a tenth passes: what is kept, what of it is right, what is learnt from it."""
+    """From every gain to one that a tenth passes: what is kept, what of it is right, what is learnt from it."""
     conditions = [_condition(scale, percentile) for percentile in PERCENTILES]
     return Experiment(
         name="gain",
@@ -37,7 +37,7 @@ def gain(scale: Scale) -> Experiment:
         about=(
             f"{scale.gain_clusters} experts, of which {_share(WRONG[0])} are tuned for {WRONG[0].steps} steps and "
             f"{_share(WRONG[1])} for {WRONG[1].steps} in place of {scale.expert.steps}. All thresholds see the same "
-            "drawings, and every apprentice is trained for as many steps."
+            "drawings and refuse the same copies of demonstrations, and every apprentice is trained for as many steps."
         ),
         columns=columns(
             "re-imagen",

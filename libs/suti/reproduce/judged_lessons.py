@@ -9,7 +9,7 @@ from suti.ml.evaluation.intervals import bootstrap_mean
 from suti.ml.quality.verdicts import Reason, Scores, judge
 from suti.report.facts import Score
 from suti.reproduce.cells import Cell, CellFolder
-from suti.reproduce.experts_cells import filter_at, judged_lesson
+from suti.reproduce.experts_cells import judged_lesson
 from suti.reproduce.sources import Taught
 
 JUDGED = "judged-lessons"
@@ -46,7 +46,7 @@ def kept_by_filter(taught: Taught, out: Path) -> dict[str, Score]:
     if found is None:
         return {}
     candidates: list[dict[str, Any]] = found["candidates"]
-    recipe = filter_at(taught.load(out), taught.gain_percentile)
+    recipe = taught.filter(taught.load(out))
     verdicts = [judge(Scores(**one["scores"]), recipe) is Reason.KEPT for one in candidates]
     kept = [one for one, passed in zip(candidates, verdicts, strict=True) if passed]
     clusters = [str(one["number"]) for one in candidates]

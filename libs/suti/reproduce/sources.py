@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,8 +13,9 @@ from suti.core.seeds import derive_seed
 from suti.local.folder import packaged_models
 from suti.ml.apprentice.recipe import ApprenticeRecipe
 from suti.ml.model_files import folder_digest
+from suti.ml.quality.recipe import FilterRecipe
 from suti.ml.subject.files import save_subject_model
-from suti.reproduce.apprentices import keep, train_apprentice
+from suti.reproduce.apprentices import Kept, keep, own_pictures, train_apprentice
 from suti.reproduce.cells import Cell
 from suti.reproduce.experts_cells import LessonSet, filter_at
 from suti.reproduce.lessons import Lesson
@@ -59,6 +61,11 @@ class Given(_Frozen):
         return given
 
 
+def results_folder(given: Given | None, out: Path) -> Path:
+    """Where tables go unless somebody says: those of a given model never among ours."""
+    return Path("docs/results") if given is None else out / f"results-of-{given.sha256[:12]}"
+
+
 class WrongSteps(_Frozen):
     """A known share of experts that are tuned for a wrong number of steps, so that a filter has something to find."""
 
@@ -73,8 +80,10 @@ class Taught(_Frozen):
     lessons: LessonSet
     clusters: int
     wrong: tuple[WrongSteps, ...] = ()
-    gain_percentile: int = 0  # of the candidates' gains, below which nothing is kept; 0: no filter
-    raw: bool = False  # whether the clusters' own pictures are targets as well
+    gain_percentile: int = 0  # of the candidates' gains, below which nothing is kept; 0: all gains
+    max_copy_similarity: float = 0.999  # what is refused at every percentile: copies of a demonstration
+    min_copy_difference: float = 0.02
+    targets: Literal["drawn", "own"] = "drawn"  # what its lessons drew, or raw clusters as in the Re-Imagen mode
     start: Packaged
     recipe: ApprenticeRecipe
     seed: int = 0
@@ -113,6 +122,17 @@ class Taught(_Frozen):
             lesson for number in range(self.clusters) for lesson in self.lessons_of(number).load_some(out, [number])
         ]
 
+    def filter(self, lessons: Sequence[Lesson]) -> FilterRecipe:
+        """What refuses copies, and gains below its percentile of all lessons' gains."""
+        guard = {"max_copy_similarity": self.max_copy_similarity, "min_copy_difference": self.min_copy_difference}
+        return filter_at(lessons, self.gain_percentile).model_copy(update=guard)
+
+    def learns_from(self, lessons: Sequence[Lesson]) -> list[Kept]:
+        """Its lessons' kept candidates, or its clusters as they are."""
+        if self.targets == "own":
+            return own_pictures(lessons, demonstrations=self.recipe.demonstrations)
+        return keep(lessons, self.filter(lessons))
+
     def facts(self, out: Path) -> dict[str, Any]:
         """What was counted in its training: examples, clusters_kept, epochs, seconds of one core."""
         return json.loads((self.folder(out) / _FACTS).read_bytes())
@@ -132,11 +152,11 @@ def train(taught: Taught, out: Path) -> None:
         return
     began = time.process_time()
     lessons = taught.load(out)
-    kept = keep(lessons, filter_at(lessons, taught.gain_percentile))
-    model = train_apprentice(kept, taught.start.folder(out), taught.recipe, seed=taught.seed, raw=taught.raw)
+    kept, raw = taught.learns_from(lessons), taught.targets == "own"
+    model = train_apprentice(kept, taught.start.folder(out), taught.recipe, seed=taught.seed, raw=raw)
     new = folder.with_suffix(".new")
     save_subject_model(model, new)
-    examples = sum(len(one.rows) + taught.raw * len(one.lesson.texts) for one in kept)
+    examples = sum(len(one.rows) + raw * len(one.lesson.texts) for one in kept)
     shown = taught.recipe.steps * taught.recipe.batch_subjects * taught.recipe.targets_per_subject
     facts = {
         "sha256": folder_digest(new),
