@@ -6,7 +6,7 @@ Legend: N pictures of a subject, K demonstrations, C channels, H height, W width
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -30,7 +30,7 @@ from suti.ml.rivals.subject import GivenSubject
 from suti.ml.rivals.untuned import BaseAlone
 from suti.ml.subject.files import SubjectModel, load_subject_model
 from suti.reproduce.cells import Cell
-from suti.reproduce.sources import Source
+from suti.reproduce.sources import Source, is_ready, sha256_of
 from suti.reproduce.subject_sets import Asked, SubjectSet
 
 DRAWINGS = "drawings"
@@ -61,9 +61,22 @@ class DrawingCell(Cell):
         """Where a subject's pictures lie."""
         return out / DRAWINGS / self.name / f"{number:04d}.safetensors"
 
+    def model_sha256(self, out: Path) -> str | None:
+        """Of the model that draws now: "" for the truth, None while there is no model."""
+        if self.source is None:
+            return ""
+        return sha256_of(self.source, out) if is_ready(self.source, out) else None
+
+    def parts(self, out: Path) -> list[Path]:
+        """Where the pictures lie that were drawn by the model there is now; what another one drew does not count."""
+        model = self.model_sha256(out)
+        paths = [self.part(out, number) for number in range(self.subjects.subjects)]
+        return [path for path in paths if path.exists() and _header(path)["model_sha256"] == model]
+
     def missing(self, out: Path) -> list[int]:
-        """The subjects that are not drawn yet."""
-        return [number for number in range(self.subjects.subjects) if not self.part(out, number).exists()]
+        """The subjects that its model has not drawn yet."""
+        there = set(self.parts(out))
+        return [number for number in range(self.subjects.subjects) if self.part(out, number) not in there]
 
 
 @dataclass(frozen=True)
@@ -75,27 +88,32 @@ class Part:
     seeds: Sequence[int]
     prepare_seconds: float  # tuning it, or encoding its demonstrations
     draw_seconds: float  # all N pictures
+    first_seconds: float = 0.0  # of these, the first picture, which is drawn alone
     failed: str = ""  # why there are no pictures
+    model_sha256: str = ""  # who drew; the truth has none
 
     @property
     def first_picture_seconds(self) -> float:
-        """From the demonstrations to the first picture: all tuning, and one picture's share of drawing."""
-        return self.prepare_seconds + self.draw_seconds / max(1, len(self.pictures_NCHW))
+        """From the demonstrations to the first picture: all tuning, and drawing it alone."""
+        return self.prepare_seconds + self.first_seconds
 
 
 def draw_parts(cell: DrawingCell, numbers: Sequence[int], out: Path) -> None:
     """Draw these subjects and keep each as it is done."""
-    for number in numbers:
-        path = cell.part(out, number)
-        if not path.exists():
-            _save(_drawn(cell, cell.subjects.asked(number), out), path)
+    missing = set(cell.missing(out))
+    for number in (one for one in numbers if one in missing):
+        _save(_drawn(cell, cell.subjects.asked(number), out), cell.part(out, number))
 
 
 def load_part(path: Path) -> Part:
     """What `draw_parts` kept of one subject."""
     with cast("Any", safe_open(path, framework="pt")) as file:
-        header: dict[str, Any] = json.loads(file.metadata()[_HEADER])
-        return Part(pictures_NCHW=file.get_tensor("pictures"), **header)
+        return Part(pictures_NCHW=file.get_tensor("pictures"), **json.loads(file.metadata()[_HEADER]))
+
+
+def _header(path: Path) -> dict[str, Any]:
+    with cast("Any", safe_open(path, framework="pt")) as file:
+        return json.loads(file.metadata()[_HEADER])
 
 
 def _save(part: Part, path: Path) -> None:
@@ -113,8 +131,19 @@ def _drawn(cell: DrawingCell, asked: Asked, out: Path) -> Part:
         return Part(pictures_NCHW, asked.wanted.text, asked.seeds, 0.0, 0.0)
     if cell.source is None or cell.sampling is None:
         raise ValueError(f"{cell.name}: a rival starts from a model and has a way to sample")
-    model = _model(cell.source.folder(out))
-    began = prepared = time.process_time()
+    sha256 = sha256_of(cell.source, out)
+    return replace(drawn_with(_model(cell.source.folder(out), sha256), cell, asked), model_sha256=sha256)
+
+
+def drawn_with(model: SubjectModel, cell: DrawingCell, asked: Asked) -> Part:
+    """What the cell's rival draws of a subject, starting from this model.
+
+    Raises:
+        ValueError: the cell is of the truth, or does not say how to sample.
+    """
+    if isinstance(cell.rival, Truth) or cell.sampling is None:
+        raise ValueError(f"{cell.name}: only a rival that has a way to sample draws with a model")
+    began = prepared = first = time.process_time()
     rival = cell.rival if cell.shown else BaseAlone()
     subject = given_subject(asked, max(1, cell.shown), model.base.size_px)
     failed, pixels_NCHW = "", torch.empty(0, *model.base.shape_CHW, dtype=torch.uint8)
@@ -122,7 +151,11 @@ def _drawn(cell: DrawingCell, asked: Asked, out: Path) -> Part:
         drawer = rival.prepare(model, subject, seed=derive_seed(cell.seed, "reproduce-rival", asked.unseen.number))
         prepared = time.process_time()
         recipe = cell.sampling.model_copy(update={"batch_pictures": len(asked.seeds)})
-        drawn_NCHW = drawer.draw([asked.wanted.text] * len(asked.seeds), asked.seeds, recipe=recipe)
+        drawn_NCHW = drawer.draw([asked.wanted.text], asked.seeds[:1], recipe=recipe)
+        first = time.process_time()
+        if rest := asked.seeds[1:]:
+            others_NCHW = drawer.draw([asked.wanted.text] * len(rest), rest, recipe=recipe)
+            drawn_NCHW = torch.cat([drawn_NCHW, others_NCHW])
         require_numbers(drawn_NCHW)
         pixels_NCHW = to_pixels(drawn_NCHW)
     except (ExpertDiverged, TrainingDiverged) as error:  # the same seed would end there again
@@ -133,6 +166,7 @@ def _drawn(cell: DrawingCell, asked: Asked, out: Path) -> Part:
         asked.seeds,
         prepare_seconds=round(prepared - began, 3),
         draw_seconds=round(time.process_time() - prepared, 3),
+        first_seconds=round(max(0.0, first - prepared), 3),
         failed=failed,
     )
 
@@ -154,7 +188,8 @@ def _size_px(asked: Asked) -> int:
 
 
 @lru_cache(maxsize=2)
-def _model(folder: Path) -> SubjectModel:
+def _model(folder: Path, sha256: str) -> SubjectModel:
+    del sha256  # other weights in the same folder are another model
     model = load_subject_model(folder)
     model.network.eval().requires_grad_(requires_grad=False)
     return model

@@ -17,12 +17,19 @@ class ScoreCell(Cell):
 
     drawing: DrawingCell
     version: str  # of the metric
+    model_sha256: str  # whose pictures; drawn by other weights they are measured anew
 
     @classmethod
-    def of(cls, drawing: DrawingCell, metric: Metric) -> "ScoreCell":
-        """The cell of a drawing and a metric."""
-        names = "+".join(metric.names)
-        return cls(experiment=SCORES, system=drawing.system, condition=names, drawing=drawing, version=metric.version)
+    def of(cls, drawing: DrawingCell, metric: Metric, out: Path) -> "ScoreCell":
+        """The cell of a metric and what the drawing's model of now has drawn."""
+        return cls(
+            experiment=SCORES,
+            system=drawing.system,
+            condition="+".join(metric.names),
+            drawing=drawing,
+            version=metric.version,
+            model_sha256=drawing.model_sha256(out) or "",
+        )
 
 
 @dataclass(frozen=True)
@@ -44,13 +51,15 @@ class Scored:
 def score(drawing: DrawingCell, place: int, out: Path) -> None:
     """Measure a finished drawing by the metric at this place among all, once."""
     metric = all_metrics()[place]
-    CellFolder(out / SCORES).run(ScoreCell.of(drawing, metric), lambda: _measured(drawing, metric, out))
+    CellFolder(out / SCORES).run(ScoreCell.of(drawing, metric, out), lambda: _measured(drawing, metric, out))
 
 
 def unscored(drawing: DrawingCell, out: Path) -> list[int]:
     """The places of the metrics that have not measured it."""
     folder = CellFolder(out / SCORES)
-    return [place for place, metric in enumerate(all_metrics()) if folder.find(ScoreCell.of(drawing, metric)) is None]
+    return [
+        place for place, metric in enumerate(all_metrics()) if folder.find(ScoreCell.of(drawing, metric, out)) is None
+    ]
 
 
 def scored(drawing: DrawingCell, out: Path) -> list[Scored]:
@@ -58,7 +67,7 @@ def scored(drawing: DrawingCell, out: Path) -> list[Scored]:
     rows: dict[tuple[str, str, int], Scored] = {}
     folder = CellFolder(out / SCORES)
     for metric in all_metrics():
-        found = folder.find(ScoreCell.of(drawing, metric))
+        found = folder.find(ScoreCell.of(drawing, metric, out))
         for one in [] if found is None else found["pictures"]:
             new = Scored(**one)
             before = rows.get(new.key)
@@ -88,19 +97,16 @@ def _measured(drawing: DrawingCell, metric: Metric, out: Path) -> dict[str, Any]
 
 def failures(drawings: Sequence[DrawingCell], out: Path) -> int:
     """Subjects that a rival could not draw."""
-    paths = [one.part(out, number) for one in drawings for number in range(one.subjects.subjects)]
-    return sum(load_part(path).failed != "" for path in paths if path.exists())
+    return sum(load_part(path).failed != "" for one in drawings for path in one.parts(out))
 
 
 def seconds_to_first_picture(drawing: DrawingCell, out: Path) -> list[float]:
     """Of each subject that was drawn."""
-    paths = [drawing.part(out, number) for number in range(drawing.subjects.subjects)]
-    parts = [load_part(path) for path in paths if path.exists()]
+    parts = [load_part(path) for path in drawing.parts(out)]
     return [part.first_picture_seconds for part in parts if not part.failed]
 
 
 def drawing_seconds(drawings: Sequence[DrawingCell], out: Path) -> float:
     """One core's seconds of preparing and drawing, of what there is."""
-    paths = [one.part(out, number) for one in drawings for number in range(one.subjects.subjects)]
-    parts = [load_part(path) for path in paths if path.exists()]
+    parts = [load_part(path) for one in drawings for path in one.parts(out)]
     return sum(part.prepare_seconds + part.draw_seconds for part in parts)

@@ -1,16 +1,21 @@
 """Drawings are kept subject by subject: shared, resumed, and equal when they are drawn again."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 from suti.ml.diffusion.recipe import SamplingRecipe
+from suti.ml.model_files import folder_digest
 from suti.ml.rivals.untuned import InContext
+from suti.ml.subject.files import load_subject_model, save_subject_model
 from suti.reproduce.conditions import Condition, rows_of
 from suti.reproduce.drawings import DrawingCell, Truth, draw_parts, load_part
-from suti.reproduce.scale import packaged
+from suti.reproduce.scale import Scale, packaged
 from suti.reproduce.scoring import score, scored, unscored
+from suti.reproduce.sources import Taught
 from suti.reproduce.subject_sets import SubjectSet
 
 _SUBJECTS = SubjectSet(subjects=2, pictures_each=2)
@@ -28,6 +33,17 @@ def _re_imagen(**changes: object) -> DrawingCell:
         "sampling": sampling,
     }
     return DrawingCell.model_validate({**fields, **changes})
+
+
+def _teach(taught: Taught, out: Path, *, seed: int) -> None:
+    """Weights in an apprentice's folder, as training leaves them."""
+    folder = taught.folder(out)
+    model = load_subject_model(packaged("warmstart").folder(out))
+    generator = torch.Generator().manual_seed(seed)
+    for weight in model.base.unet.conv_out.parameters():
+        torch.nn.init.normal_(weight, std=0.1, generator=generator)
+    save_subject_model(model, folder)
+    (folder / "taught.json").write_text(json.dumps({"sha256": folder_digest(folder), "seconds": 0.0}))
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +79,35 @@ def test_drawn_again_the_pictures_have_the_same_bits(tmp_path: Path) -> None:
     assert torch.equal(*pictures)
 
 
-def test_other_counts_of_demonstrations_draw_the_same_prompt_from_the_same_noise(tmp_path: Path) -> None:
-    cells = [_re_imagen(shown=shown) for shown in (0, 1, 3)]
-    for cell in cells:
-        draw_parts(cell, [0], tmp_path)
-    parts = [load_part(cell.part(tmp_path, 0)) for cell in cells]
-    assert len({(part.prompt, tuple(part.seeds)) for part in parts}) == 1
-    assert not torch.equal(parts[0].pictures_NCHW, parts[1].pictures_NCHW)
-    assert all(part.first_picture_seconds > 0 for part in parts)
+def test_the_first_picture_is_timed_alone(tmp_path: Path) -> None:
+    cell = _re_imagen(subjects=SubjectSet(subjects=1, pictures_each=4))
+    draw_parts(cell, [0], tmp_path)
+    part = load_part(cell.part(tmp_path, 0))
+    assert 0 < part.first_seconds < part.draw_seconds
+    assert part.first_picture_seconds == part.prepare_seconds + part.first_seconds
+
+
+def test_what_other_weights_drew_is_not_what_this_model_drew(tmp_path: Path) -> None:
+    one = Scale().taught(0)
+    cell = _re_imagen(source=one, subjects=SubjectSet(subjects=1, pictures_each=1))
+    assert cell.missing(tmp_path) == [0]
+    _teach(one, tmp_path, seed=0)
+    draw_parts(cell, [0], tmp_path)
+    score(cell, 1, tmp_path)
+    first = load_part(cell.part(tmp_path, 0))
+    assert cell.missing(tmp_path) == []
+    assert scored(cell, tmp_path)
+
+    shutil.rmtree(one.folder(tmp_path))
+    assert cell.missing(tmp_path) == [0]  # nobody knows who drew it
+    _teach(one, tmp_path, seed=1)
+
+    assert cell.missing(tmp_path) == [0]
+    assert scored(cell, tmp_path) == []
+    draw_parts(cell, [0], tmp_path)
+    second = load_part(cell.part(tmp_path, 0))
+    assert first.model_sha256 != second.model_sha256
+    assert not torch.equal(first.pictures_NCHW, second.pictures_NCHW)
 
 
 def test_equal_drawings_are_one_cell_whoever_asks() -> None:
@@ -103,7 +140,7 @@ def test_conditions_have_rows_with_intervals_differences_and_what_was_not_run(ou
     assert rows["re-imagen", "clip_t"].mean is None
     assert rows["re-imagen", "clip_t"].n == 0
     real, chance = rows["real", "identified_16way"], rows["chance", "identified_16way"]
-    assert (real.n, real.seeds) == (4, 1)
+    assert (real.n, real.seeds) == (4, 0)  # nobody was trained
     assert real.protocol_id == chance.protocol_id == "toy-unseen-16way/2x1x2/r4/s0"
     difference = rows["real", "identified_16way_minus_chance"]
     assert difference.mean == pytest.approx((real.mean or 0) - (chance.mean or 0))
@@ -115,3 +152,14 @@ def test_a_condition_may_be_a_part_of_what_was_drawn(out: Path) -> None:
     (whole,) = {len(scored(_REAL, out))}
     rows = rows_of("skills", [Condition("real", skill.value, (_REAL,), skill=skill)], out)
     assert {row.n for row in rows if row.metric == "clip_t"} < {whole, 2}
+
+
+def test_pictures_asked_for_by_skill_and_chosen_by_skill_have_other_protocols() -> None:
+    skill = _SUBJECTS.asked(0).skill
+    asked = _REAL.model_copy(update={"subjects": _SUBJECTS.model_copy(update={"skill": skill})})
+    ids = {
+        Condition("real", "", (asked,)).protocol_id,
+        Condition("real", "", (_REAL,), skill=skill).protocol_id,
+        Condition("real", "", (_REAL,)).protocol_id,
+    }
+    assert len(ids) == 3
