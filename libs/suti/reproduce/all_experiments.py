@@ -19,3 +19,6 @@ EXPERIMENTS: Mapping[str, Callable[[Scale], Experiment]] = {
     "gain": gain,
     "dream-steps": dream_steps,
 }
+
+# Those that measure one apprentice, whoever taught it; the others teach theirs.
+OF_ANY_APPRENTICE = frozenset({"table1", "demonstrations", "guidance", "skills", "dream-steps"})

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from suti.core.records import Skill
@@ -10,6 +10,7 @@ from suti.local.demo.judge import as_score
 from suti.ml.evaluation.intervals import bootstrap_mean, compare
 from suti.report.facts import Score
 from suti.reproduce.drawings import DrawingCell
+from suti.reproduce.rival_steps import steps_of
 from suti.reproduce.rows import Row, figure_row, missing_row, score_row
 from suti.reproduce.scoring import Scored, drawing_seconds, failures, scored, seconds_to_first_picture
 from suti.reproduce.sources import Taught, is_ready, sha256_of
@@ -42,12 +43,21 @@ class Condition:
         return [one.source for one in self.drawings if isinstance(one.source, Taught)]
 
     @property
+    def trainings(self) -> int:
+        """Trainings that drew, each with a seed of its own; of rivals tuned subject by subject, seeds of tuning."""
+        drawn = [one for one in self.drawings if one.source is not None]
+        return len({(one.source, one.seed if steps_of(one.rival) else 0) for one in drawn})
+
+    @property
     def protocol_id(self) -> str:
-        """Which subjects, prompts, pictures and references; never how they were drawn."""
+        """Which subjects, prompts, pictures and references; never how they were drawn.
+
+        Pictures that were asked for with prompts of one skill are others than those of a skill among mixed prompts.
+        """
         sets = [one.subjects for one in self.drawings]
         seeds = ",".join(str(one.seed) for one in sets)
-        skill = self.skill or sets[0].skill
-        asked = "" if skill is None else f"/{skill}"
+        asked = f"/all:{sets[0].skill}" if sets[0].skill is not None else ""
+        asked += f"/only:{self.skill}" if self.skill is not None else ""
         return f"toy-unseen-16way/{sets[0].subjects}x1x{sets[0].pictures_each}{asked}/r{REFERENCES}/s{seeds}"
 
 
@@ -74,7 +84,8 @@ def _rows(experiment: str, condition: Condition, found: Mapping[str, list[Scored
     if not own:
         yield from (missing_row(**names, metric=metric) for metric in METRICS)
         return
-    names |= {"seeds": len({one.group.split("/")[0] for one in own}), "model_sha256": _models(condition, out)}
+    drawn = tuple(one for one in condition.drawings if scored(one, out))
+    names |= {"seeds": replace(condition, drawings=drawn).trainings, "model_sha256": _models(condition, out)}
     for metric in METRICS:
         values = [one.values[metric] for one in own if metric in one.values]
         groups = [one.group for one in own if metric in one.values]

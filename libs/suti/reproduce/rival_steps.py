@@ -4,9 +4,10 @@ from suti.ml.rivals.dream_suti import DreamSuti
 from suti.ml.rivals.every import AnyRival
 from suti.ml.rivals.fine_tuned import DreamBooth, Lora
 from suti.ml.rivals.textual_inversion import TextualInversion
+from suti.reproduce.drawings import Truth
 
 
-def steps_of(rival: AnyRival) -> int:
+def steps_of(rival: AnyRival | Truth) -> int:
     """0 for those that nothing is tuned for."""
     match rival:
         case DreamBooth() | Lora():

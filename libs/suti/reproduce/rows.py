@@ -57,16 +57,24 @@ def write_rows(rows: Sequence[Row], path: Path) -> None:
     path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
-def as_table(rows: Sequence[Row], metrics: Mapping[str, str]) -> str:
-    """A Markdown table, a line for each condition and system; `metrics` are the columns with their headings."""
-    lines = [f"| system | condition | {' | '.join(metrics.values())} | n |", f"|---|---|{'---|' * len(metrics)}---|"]
+def as_table(rows: Sequence[Row], metrics: Mapping[str, str], *, trainings: bool = False) -> str:
+    """A Markdown table, a line for each condition and system; `metrics` are the columns with their headings.
+
+    `trainings`: how many trainings stand behind a line has a column of its own.
+    """
+    last = ["n", *(["trainings"] if trainings else [])]
+    headings = ["system", "condition", *metrics.values(), *last]
+    lines = [f"| {' | '.join(headings)} |", f"|{'---|' * len(headings)}"]
     by_line: dict[tuple[str, str], dict[str, Row]] = {}
     for row in rows:
         by_line.setdefault((row.system, row.condition), {})[row.metric] = row
     for (system, condition), found in by_line.items():
         cells = [_said(found.get(metric)) for metric in metrics]
         pictures = max((row.n for row in found.values()), default=0)
-        lines.append(f"| {system} | {condition} | {' | '.join(cells)} | {pictures or 'not run'} |")
+        ends = [str(pictures or "not run")]
+        if trainings:
+            ends.append(str(max(row.seeds for row in found.values())) if pictures else "not run")
+        lines.append(f"| {' | '.join([system, condition, *cells, *ends])} |")
     return "\n".join(lines) + "\n"
 
 

@@ -35,15 +35,20 @@ def _full() -> ExpertRecipe:
 
 
 def _rivals() -> Mapping[str, AnyRival]:
-    """Values for networks of half a million weights: fewer steps, higher rates. No rare word: the toy world's texts
-    have a class word alone, which nothing but the subject is called by.
+    """Values for networks of half a million weights: fewer steps, higher rates.
+
+    `dreambooth` has rare word and prior pictures as its paper's; `dreambooth-plain` has neither, as SuTI's own experts.
+    `re-imagen-longer` is trained for as many steps as the apprentice, from the same weights, on raw clusters.
     """
+    toy = SamplingRecipe.model_validate(TOY["generation"])
     return {
         "base": BaseAlone(),
         "re-imagen": InContext(rival="re-imagen"),
+        "re-imagen-longer": InContext(rival="re-imagen"),
         "suti": InContext(rival="suti"),
-        "textual-inversion": TextualInversion(vectors=4, steps=200, learning_rate=0.02),
-        "dreambooth": DreamBooth(identifier="", prior_pictures=0, tuning=_full()),
+        "textual-inversion": TextualInversion(vectors=4, steps=200, learning_rate=0.02, batch_pictures=4),
+        "dreambooth": DreamBooth(prior_pictures=32, prior_sampling=toy, tuning=_full()),
+        "dreambooth-plain": DreamBooth(identifier="", prior_pictures=0, tuning=_full()),
         "lora": Lora(identifier="", tuning=_LESSONS.expert.model_copy(update={"together": 1})),
         "dream-suti": DreamSuti(steps=100, optimizer="adamw", learning_rate=1e-4),
     }
@@ -86,6 +91,8 @@ class Scale:
         """What a system starts from."""
         if system in {"suti", "dream-suti"}:
             return self.given or self.taught(seed)
+        if system == "re-imagen-longer":
+            return self.taught(seed).model_copy(update={"targets": "own"})
         return packaged("warmstart" if system == "re-imagen" else "base")
 
     def drawings(

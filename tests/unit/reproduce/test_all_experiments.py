@@ -1,17 +1,23 @@
 """Every experiment: three seeds, five hundred pictures a cell, shared drawings, documents before anything is run."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from suti.reproduce.all_experiments import EXPERIMENTS
+from suti.reproduce.all_experiments import EXPERIMENTS, OF_ANY_APPRENTICE
 from suti.reproduce.conditions import METRICS, rows_of
 from suti.reproduce.documents import write_documents
-from suti.reproduce.estimate import Rates, estimate
+from suti.reproduce.estimate import Rates, as_plan, estimate
+from suti.reproduce.recipes import said_recipes
 from suti.reproduce.running import drawings_of
 from suti.reproduce.scale import Scale
-from suti.reproduce.work import Work
+from suti.reproduce.sources import Given, Taught, results_folder
+from suti.reproduce.superres import left_of_superres
+from suti.reproduce.work import Work, left_of_experts
+from tests.models.subject_models import save_tiny_subject_model
+from tests.unit.reproduce.lessons import a_lesson
 
 SCALE = Scale()
 each_experiment = pytest.mark.parametrize("name", EXPERIMENTS)
@@ -57,8 +63,80 @@ def test_what_was_not_run_is_told_in_every_document(name: str, tmp_path: Path) -
 def test_table_one_has_every_system_of_the_paper_and_ours() -> None:
     systems = [one.system for one in EXPERIMENTS["table1"](SCALE).conditions]
     assert sorted(systems) == sorted(
-        ["real", "suti", "dream-suti", "dreambooth", "lora", "textual-inversion", "re-imagen", "base", "chance"]
+        [
+            *("real", "suti", "dream-suti", "dreambooth", "dreambooth-plain", "lora", "textual-inversion"),
+            *("re-imagen", "re-imagen-longer", "base", "chance"),
+        ]
     )
+
+
+def test_what_experts_add_is_told_from_what_training_adds() -> None:
+    conditions = {one.name: one for one in EXPERIMENTS["table1"](SCALE).conditions}
+    assert conditions["suti"].against["re-imagen-longer"] == "re-imagen-longer"
+    for own, control in zip(conditions["suti"].taught, conditions["re-imagen-longer"].taught, strict=True):
+        assert control == own.model_copy(update={"targets": "own"})
+
+
+def test_trainings_are_counted_not_subject_sets() -> None:
+    counted = {one.system: one.trainings for one in EXPERIMENTS["table1"](SCALE).conditions}
+    assert {
+        system: counted[system] for system in ("real", "base", "re-imagen", "suti", "re-imagen-longer", "lora")
+    } == {
+        "real": 0,
+        "base": 1,
+        "re-imagen": 1,
+        "suti": 3,
+        "re-imagen-longer": 3,
+        "lora": 3,
+    }
+
+
+def test_every_percentile_refuses_the_same_copies() -> None:
+    taught = [one for condition in EXPERIMENTS["gain"](SCALE).conditions for one in condition.taught]
+    filters = [one.filter([a_lesson(0.0, 0.1, 0.4)]) for one in taught]
+    assert len({one.min_gain for one in filters}) == 5
+    assert {(one.max_copy_similarity, one.min_copy_difference) for one in filters} == {(0.999, 0.02)}
+
+
+def test_a_page_says_how_each_rival_differs_from_its_paper() -> None:
+    said = said_recipes(EXPERIMENTS["table1"](SCALE).conditions)
+    (plain,) = [line for line in said.splitlines() if line.startswith("- `dreambooth-plain`")]
+    (dream,) = [line for line in said.splitlines() if line.startswith("- `dream-suti`")]
+    assert "identifier none (sks), prior_pictures 0 (1000)" in plain
+    assert "shown 1" in dream.split("other than its paper's")[0]
+    assert len([line for line in said.splitlines() if line.startswith("- `suti`")]) == 1
+
+
+def test_a_given_apprentice_has_pages_of_its_own_that_name_it(tmp_path: Path) -> None:
+    given = Given.take(save_tiny_subject_model(tmp_path / "theirs"), tmp_path / "out")
+    results = results_folder(given, tmp_path / "out")
+    work = Work(out=tmp_path / "out", results=results, processes=1, minutes=0)
+    experiment = EXPERIMENTS["guidance"](replace(SCALE, given=given))
+
+    write_documents(experiment, rows_of("guidance", experiment.conditions, work.out), work)
+
+    assert results != results_folder(None, tmp_path / "out") == Path("docs/results")
+    assert given.sha256 in (results / "guidance.md").read_text()
+    assert "re-imagen-longer" not in [
+        one.system for one in EXPERIMENTS["table1"](replace(SCALE, given=given)).conditions
+    ]
+
+
+def test_experiments_that_teach_their_own_measure_no_given_apprentice(tmp_path: Path) -> None:
+    given = Given.take(save_tiny_subject_model(tmp_path / "theirs"), tmp_path / "out")
+    for name, experiment in EXPERIMENTS.items():
+        sources = {cell.source for cell in drawings_of(experiment(replace(SCALE, given=given)).conditions)}
+        teaches = any(isinstance(one, Taught) for one in sources)
+        assert (name in OF_ANY_APPRENTICE) is (given in sources and not teaches)
+
+
+def test_a_plan_names_what_it_does_not_time(tmp_path: Path) -> None:
+    left = {"experts": left_of_experts(tmp_path), "superres": left_of_superres(tmp_path)}
+    said = as_plan([], 2, left)
+    assert "25 of 25 cells" in left["experts"]
+    assert "27 of 27 cells" in left["superres"]
+    assert left["experts"] in said
+    assert "without experts and superres" in said.splitlines()[-1]
 
 
 def test_experiments_share_what_table_one_drew() -> None:
