@@ -7,15 +7,15 @@ from pathlib import Path
 
 import torch
 
-from suti.reproduce.all_experiments import EXPERIMENTS
+from suti.reproduce.all_experiments import EXPERIMENTS, OF_ANY_APPRENTICE
 from suti.reproduce.estimate import as_plan, estimate, measure_rates
 from suti.reproduce.quick import quick_check
 from suti.reproduce.running import reproduce
 from suti.reproduce.scale import Scale
-from suti.reproduce.sources import Given
+from suti.reproduce.sources import Given, results_folder
 from suti.reproduce.superres import EXPERIMENT as SUPERRES
-from suti.reproduce.superres import reproduce_superres, verdict
-from suti.reproduce.work import Work, reproduce_experts
+from suti.reproduce.superres import left_of_superres, reproduce_superres, verdict
+from suti.reproduce.work import Work, left_of_experts, reproduce_experts
 
 _EXPERTS = "experts"  # experiment 1
 
@@ -24,11 +24,13 @@ def main() -> None:
     """Run what is asked for until the time is over, then write the results of all that was ever run."""
     parser = argparse.ArgumentParser(description=__doc__)
     names = [_EXPERTS, SUPERRES, *EXPERIMENTS]
-    parser.add_argument("--only", nargs="+", choices=names, default=names, help="which experiments; default: all")
+    parser.add_argument("--only", nargs="+", choices=names, help="which experiments; default: all")
     parser.add_argument("--plan", action="store_true", help="say how long they would take here, and do nothing")
     parser.add_argument("--quick", action="store_true", help="a few minutes that check the machinery")
     parser.add_argument("--out", type=Path, default=Path("out/reproduce"), help="where finished cells lie")
-    parser.add_argument("--results", type=Path, default=Path("docs/results"), help="where tables and figures go")
+    parser.add_argument(
+        "--results", type=Path, help="where tables and figures go; docs/results, or beside a given apprentice's cells"
+    )
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=600.0, help="nothing is begun after so long")
     parser.add_argument("--apprentice", type=Path, help="a model folder to measure in place of those taught here")
@@ -36,19 +38,25 @@ def main() -> None:
     if options.quick:
         sys.stdout.write(f"{quick_check(options.out, processes=options.processes)}\n")
         return
-    scale = Scale()
-    if options.apprentice is not None:
-        scale = replace(scale, given=Given.take(options.apprentice, options.out))
-    experiments = [EXPERIMENTS[name](scale) for name in options.only if name in EXPERIMENTS]
+    given = None if options.apprentice is None else Given.take(options.apprentice, options.out)
+    known = names if given is None else [name for name in names if name in OF_ANY_APPRENTICE]
+    if unfit := set(options.only or ()) - set(known):
+        parser.error(f"{', '.join(sorted(unfit))}: teach their own apprentices, leave out these or --apprentice")
+    only = options.only or known
+    scale = replace(Scale(), given=given)
+    experiments = [EXPERIMENTS[name](scale) for name in only if name in EXPERIMENTS]
     if options.plan:
         torch.set_num_threads(1)
         found = estimate(experiments, measure_rates(scale, options.out), options.out)
-        sys.stdout.write(as_plan(found, options.processes))
+        left = {_EXPERTS: left_of_experts, SUPERRES: left_of_superres}
+        untimed = {name: say(options.out) for name, say in left.items() if name in only}
+        sys.stdout.write(as_plan(found, options.processes, untimed))
         return
-    work = Work(out=options.out, results=options.results, processes=options.processes, minutes=options.minutes)
-    if _EXPERTS in options.only:
+    results = options.results or results_folder(given, options.out)
+    work = Work(out=options.out, results=results, processes=options.processes, minutes=options.minutes)
+    if _EXPERTS in only:
         reproduce_experts(work)
-    enlarged = reproduce_superres(work) if SUPERRES in options.only else []
+    enlarged = reproduce_superres(work) if SUPERRES in only else []
     reproduce(experiments, work)
     if failed := verdict(enlarged):
         sys.exit("\n".join(failed))

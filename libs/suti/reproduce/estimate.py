@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from suti.ml.rivals.fine_tuned import DreamBooth
 from suti.ml.subject.files import load_subject_model
 from suti.reproduce.drawings import DrawingCell, Truth, given_subject, to_pixels
 from suti.reproduce.experiment import Experiment
@@ -72,7 +73,7 @@ def measure_rates(scale: Scale, out: Path) -> Rates:
         measured=sum(_seconds(lambda one=one: one.measure(asked, to_pixels(drawn_NCHW))) for one in all_metrics()),
         step={
             "textual-inversion": step("textual-inversion", "base"),
-            "dreambooth": step("dreambooth", "base"),
+            "dreambooth": step("dreambooth-plain", "base"),  # without prior pictures, which `_cell` counts
             "lora": step("lora", "base"),
             "dream-suti": step("dream-suti", "warmstart"),
         },
@@ -115,15 +116,19 @@ def _by_system(cells: Sequence[DrawingCell], rates: Rates, out: Path) -> dict[st
     return found
 
 
-def as_plan(found: Sequence[Estimate], processes: int) -> str:
-    """A line for each experiment, and each system's share of its minutes."""
-    lines: list[str] = []
+def as_plan(found: Sequence[Estimate], processes: int, untimed: Mapping[str, str] | None = None) -> str:
+    """A line for each experiment, and each system's share of its minutes.
+
+    `untimed`: what is left of experiments whose work is not timed, by name; the sum says that it lacks them.
+    """
+    lines = [f"{name:15s} not timed: {left}\n" for name, left in (untimed or {}).items()]
     for one in found:
         lines.append(f"{one.name:15s} {one.minutes(processes):5.0f} minutes {one.pictures:6d} pictures\n")
         parts = {"lessons and apprentices": one.teaching, **one.drawing}
         lines += [f"    {name:24s} {part / 60 / processes:5.0f}\n" for name, part in parts.items() if part > 30]
     total = sum(one.minutes(processes) for one in found)
-    return "".join(lines) + f"{'in all':15s} {total:5.0f} minutes on {processes} cores that do nothing else\n"
+    without = f", without {' and '.join(untimed)}" if untimed else ""
+    return "".join(lines) + f"{'in all':15s} {total:5.0f} minutes on {processes} cores that do nothing else{without}\n"
 
 
 def _cell(cell: DrawingCell, rates: Rates, out: Path) -> float:
@@ -134,6 +139,8 @@ def _cell(cell: DrawingCell, rates: Rates, out: Path) -> float:
     branches = 1.5 if cell.sampling is not None and cell.sampling.subject_guidance is not None else 1.0
     drawing = cell.subjects.pictures_each * branches * (rates.picture if sees else rates.plain_picture)
     tuning = steps_of(cell.rival) * rates.step.get(cell.rival.rival, 0.0)
+    if isinstance(cell.rival, DreamBooth) and cell.rival.prior_pictures:
+        tuning = 2 * tuning + cell.rival.prior_pictures * rates.plain_picture
     return measuring + len(cell.missing(out)) * (drawing + tuning)
 
 

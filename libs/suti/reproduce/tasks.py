@@ -23,9 +23,9 @@ def run_tasks(pool: Executor, tasks: Iterable[Task], deadline: float, *, name: s
     """
     waiting: set[Future[None]] = set()
     with tqdm(desc=name, mininterval=5) as bar:
-        for task, arguments in tasks:
-            if time.monotonic() > deadline:
-                break
+        coming = iter(tasks)
+        while time.monotonic() <= deadline and (found := next(coming, None)) is not None:
+            task, arguments = found
             waiting.add(pool.submit(task, *arguments))
             while len(waiting) >= ahead:
                 bar.update(_collect(waiting))

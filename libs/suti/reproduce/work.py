@@ -47,6 +47,16 @@ def reproduce_experts(work: Work, plan: ExpertsPlan | None = None) -> None:
     write_documents(work, plan, folder)
 
 
+def left_of_experts(out: Path, plan: ExpertsPlan | None = None) -> str:
+    """What is not done yet, in words."""
+    plan = plan or ExpertsPlan()
+    folder, cells = CellFolder(out / EXPERIMENT), plan.cells()
+    missing = sum(folder.find(cell) is None for cell in cells)
+    paths = {lessons.path(out, number) for lessons, count in _wanted(plan) for number in range(count)}
+    lessons = sum(not path.exists() for path in paths)
+    return f"{missing} of {len(cells)} cells and {lessons} of {len(paths)} lessons are left"
+
+
 def write_documents(work: Work, plan: ExpertsPlan, folder: CellFolder) -> None:
     """Everything that was found so far."""
     rows = rows_of(plan, folder)
