@@ -1,18 +1,36 @@
 """The quick form notices what must not be: missing rows, systems that are not paired, an apprentice no better."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, override
 
 import pytest
+from torch import Tensor
 
+from suti.ml.diffusion.recipe import SamplingRecipe
+from suti.ml.rivals.every import AnyRival
+from suti.ml.rivals.fine_tuned import DreamBooth
+from suti.ml.rivals.interface import StepsDone
+from suti.ml.rivals.subject import GivenSubject
+from suti.ml.rivals.untuned import ContextDrawer, InContext
+from suti.ml.subject.files import SubjectModel
 from suti.report.facts import Score
 from suti.reproduce.conditions import Condition, rows_of
 from suti.reproduce.documents import write_documents
 from suti.reproduce.drawings import DrawingCell, Truth, draw_parts
 from suti.reproduce.experiment import Experiment, columns
 from suti.reproduce.figures import bars
-from suti.reproduce.quick import ReproductionFailed, quick_scale, require_order, require_pairs, require_rows
+from suti.reproduce.quick import (
+    ReproductionFailed,
+    quick_scale,
+    require_noise,
+    require_order,
+    require_pairs,
+    require_rows,
+)
 from suti.reproduce.rival_steps import steps_of
 from suti.reproduce.rows import Row, score_row
+from suti.reproduce.scale import packaged
 from suti.reproduce.scoring import score, unscored
 from suti.reproduce.subject_sets import SubjectSet
 from suti.reproduce.work import Work
@@ -66,6 +84,44 @@ def test_a_cell_that_was_not_run_is_noticed(tmp_path: Path) -> None:
     write_documents(experiment, rows_of(experiment.name, experiment.conditions, work.out), work)
     with pytest.raises(ReproductionFailed, match="has no figure"):
         require_rows(experiment, work.results)
+
+
+class Deaf(InContext):
+    """A rival that draws from the noise of its choice."""
+
+    @override
+    def prepare(
+        self, start: SubjectModel, subject: GivenSubject, *, seed: int, callback: StepsDone | None = None
+    ) -> ContextDrawer:
+        return _DeafDrawer(start, None)
+
+
+class _DeafDrawer(ContextDrawer):
+    @override
+    def draw(self, prompts: Sequence[str], seeds: Sequence[int], *, recipe: SamplingRecipe) -> Tensor:
+        return super().draw(prompts, [seed + 1 for seed in seeds], recipe=recipe)
+
+
+def test_a_drawer_that_takes_other_noise_than_it_was_given_is_noticed(tmp_path: Path) -> None:
+    shown = [_drawn_by(InContext(rival="re-imagen"), shown=count) for count in (0, 1, 3)]
+    tuned = _drawn_by(DreamBooth(identifier="", prior_pictures=0), source="base")
+    require_noise(_experiment(*shown, tuned), tmp_path)
+
+    with pytest.raises(ReproductionFailed, match="other noise"):
+        require_noise(_experiment(*shown, _drawn_by(Deaf(), system="deaf")), tmp_path)
+
+
+def _drawn_by(
+    rival: AnyRival, *, shown: int = 4, system: str = "", source: Literal["warmstart", "base"] = "warmstart"
+) -> DrawingCell:
+    return DrawingCell(
+        system=system or rival.rival,
+        rival=rival,
+        source=packaged(source),
+        shown=shown,
+        subjects=SubjectSet(subjects=1, pictures_each=2),
+        sampling=SamplingRecipe(sampler="dpmsolver++", steps=2, guidance=2.0),
+    )
 
 
 def test_an_apprentice_no_better_than_the_base_is_noticed() -> None:
