@@ -20,6 +20,7 @@ from suti.infra.jobs.kubernetes.counting import attempt_outcome, jobs_by_state
 from suti.infra.jobs.kubernetes.errors import ApiFault, KubernetesUnavailable, in_our_words
 from suti.infra.jobs.kubernetes.explain import explain_job
 from suti.infra.jobs.kubernetes.farewell import delete_jobs_of_an_ending_namespace
+from suti.infra.jobs.kubernetes.following import Following
 from suti.infra.jobs.kubernetes.gang import gang_manifest
 from suti.infra.jobs.kubernetes.hangs import Hangs
 from suti.infra.jobs.kubernetes.manifest import job_labels, job_manifest
@@ -52,7 +53,15 @@ class KubernetesJobs:
     """The backend for a cluster. Needs of the API server what `suti.infra.jobs.kubernetes.rights` says, no more."""
 
     def __init__(
-        self, api: KubernetesApi, template: JobTemplate, store: Store, *, launcher: str, gone_s: float = _GONE_S
+        self,
+        api: KubernetesApi,
+        template: JobTemplate,
+        store: Store,
+        *,
+        launcher: str,
+        gone_s: float = _GONE_S,
+        told_s: float = 60.0,
+        believed_s: float = 300.0,
     ) -> None:
         """`launcher` names the service, `suti-experts`: its replicas share their jobs, other launchers see none."""
         self._api = api
@@ -74,7 +83,7 @@ class KubernetesJobs:
         self.pods = Follower(
             api, self._pods_path, selector=selector, listed=self._pods_listed, changed=self._pod_changed
         )
-        self._following = False
+        self._following = Following(self.jobs, self.pods, told_s=told_s, believed_s=believed_s)
         self._owner: dict[str, str] | None = None
         self._warnings: dict[str, tuple[float, list[str]]] = {}
         self._hangs: asyncio.Task[None] | None = None
@@ -100,14 +109,14 @@ class KubernetesJobs:
             raise JobNameTaken(f"job {spec.name} does something else already: give this one another name")
 
     async def standing(self, prefix: str) -> Mapping[str, tuple[int, ...]]:
-        """See `Jobs.standing`; from memory."""
-        await self._synced()
+        """See `Jobs.standing`; from memory, as `status` is."""
+        await self._remembered()
         found = (job for job in self._seen.jobs() if job.name.startswith(prefix) and not job.deleting)
         return {job.name: ranges_from(job.indexes) for job in found}
 
     async def status(self, name: str) -> JobStatus | None:
-        """See `Jobs.status`; from memory, so it may be asked often."""
-        await self._synced()
+        """See `Jobs.status`; from memory, so it may be asked often. Raises KubernetesUnavailable if that is old."""
+        await self._remembered()
         job = self._seen.job(name)
         return None if job is None or job.deleting else job_status(job, self._seen.pods(name))
 
@@ -181,6 +190,8 @@ class KubernetesJobs:
         job = self._seen.job(name)
         if job is None or job.ended:
             return ""
+        if trouble := self._following.trouble():
+            return f"{trouble}: see the launcher's log, the API server and the launcher's role"
         pods = self._seen.pods(name).values()
         creating = not job.suspended and not any(pod.phase in ("Pending", "Running") for pod in pods)
         return explain_job(job, pods, await self._warned(job) if creating else ())
@@ -196,11 +207,7 @@ class KubernetesJobs:
         if self._hangs is not None:
             self._hangs.cancel()
             await asyncio.wait([self._hangs])
-        if self._following:
-            for follower in (self.jobs, self.pods):
-                follower.stop()
-            for follower in (self.jobs, self.pods):
-                await asyncio.to_thread(follower.join, 5.0)
+        await self._following.stop()
         say_farewell = partial(delete_jobs_of_an_ending_namespace, launcher=self._launcher, selector=self._selector)
         with suppress(TimeoutError):  # an API server that is away keeps nobody from ending
             await asyncio.wait_for(asyncio.to_thread(say_farewell, self._api, self._jobs_path), _FAREWELL_S)
@@ -320,26 +327,26 @@ class KubernetesJobs:
 
     async def _synced(self) -> None:
         """Everything there is has been seen once."""
-        if not self._following:
-            self._following = True
+        if not self._following.started:
             metrics.expect_job_attempts()
             metrics.watch_jobs(lambda: jobs_by_state(self._seen))
-            self.jobs.start()
-            self.pods.start()
+            self._following.start()
             if self._template.hang_s is not None:
                 hangs = Hangs(self._seen, self._progress, self._prefix, self._delete_pod, limit_s=self._template.hang_s)
                 self._hangs = asyncio.create_task(hangs.watch(), name="hanging pods")
-        synced = lambda: self.jobs.synced.is_set() and self.pods.synced.is_set()  # noqa: E731
-        if not synced() and not await self._until(lambda: synced() or self._refused() is not None, limit_s=_SYNC_S):
+        seen = self._following
+        if not seen.synced and not await self._until(
+            lambda: seen.synced or seen.refused() is not None, limit_s=_SYNC_S
+        ):
             raise KubernetesUnavailable("the API server has not answered yet: it is asked again; check that it runs")
-        if not synced() and (fault := self._refused()) is not None:
+        if not seen.synced and (fault := seen.refused()) is not None:
             raise self._named(fault)
 
-    def _refused(self) -> ApiFault | None:
-        for follower in (self.jobs, self.pods):
-            if (fault := follower.problem) is not None and not fault.passing:
-                return fault
-        return None
+    async def _remembered(self) -> None:
+        """Memory may be told from."""
+        await self._synced()
+        if trouble := self._following.unbelievable():
+            raise KubernetesUnavailable(f"{trouble}: it is asked again; check the API server and the launcher's role")
 
     async def _until(self, so: Callable[[], bool], *, limit_s: float) -> bool:
         until = time.monotonic() + limit_s

@@ -7,6 +7,7 @@ busy (429: wait as told), broken (5xx, resets, silence: wait longer each time, g
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -49,9 +50,11 @@ class Follower:
         self._version = ""
         self._stopping = threading.Event()
         self._stream: WatchStream | None = None
-        self._thread = threading.Thread(target=self._follow, name=f"watch {path.rsplit('/', 1)[-1]}", daemon=True)
+        self.kind = path.rsplit("/", 1)[-1]
+        self._thread = threading.Thread(target=self._follow, name=f"watch {self.kind}", daemon=True)
         self.synced = threading.Event()
         self.problem: ApiFault | None = None
+        self.broken_since: float | None = None  # monotonic; None: a watch runs, or ended in good order
         self.lists = 0  # how often all were listed
 
     def start(self) -> None:
@@ -75,7 +78,6 @@ class Follower:
                 if not self._version:
                     self._version = self._list()
                     self.synced.set()
-                self.problem = None
                 for version in self._watch(self._version):
                     self._version, wait_s = version, _FIRST_WAIT_S
             except ApiFault as fault:
@@ -85,15 +87,21 @@ class Follower:
                     _log.info("%s: the version is too old; listing anew", self._path)
                     self._version = ""
                 else:
-                    self.problem = fault
+                    self._broke(fault)
                     _log.warning("following %s: %s; again in %.1f s", self._path, fault, wait_s)
                 self._stopping.wait(max(fault.retry_after_s, wait_s * random.uniform(0.5, 1.0)))  # noqa: S311 - jitter
                 wait_s = min(_MOST_WAIT_S, wait_s * 2)
-            except Exception:  # noqa: BLE001 - whatever it is, the next list may be good
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next list may be good
+                self._broke(ApiFault(0, f"an answer that we do not understand: {error!r}"))
                 _log.exception("following %s: an event that we do not understand; listing anew", self._path)
                 self._version = ""
                 self._stopping.wait(wait_s)
                 wait_s = min(_MOST_WAIT_S, wait_s * 2)
+
+    def _broke(self, fault: ApiFault) -> None:
+        self.problem = fault
+        if self.broken_since is None:
+            self.broken_since = time.monotonic()
 
     def _list(self) -> str:
         version = ""
@@ -113,6 +121,7 @@ class Follower:
         query = {"labelSelector": self._selector, "resourceVersion": version}
         with self._api.watch(self._path, query) as stream:
             self._stream = stream
+            self.problem = self.broken_since = None
             try:
                 if self._stopping.is_set():
                     return

@@ -117,7 +117,7 @@ def serving(api: SmallApi) -> Generator[str]:
 
         def _watch(self, path: str, version: int) -> None:
             self.begin_chunks()
-            while api.open:
+            while api.open and "GET" not in api.refuse:
                 with api.changed:
                     if len(api.log) == version:
                         api.changed.wait(timeout=1)

@@ -41,10 +41,13 @@ class Launchers:
         self._address, self._store = address, store
         self.made: list[KubernetesJobs] = []
 
-    def __call__(self, *, gone_s: float = 60.0, **wishes: Any) -> KubernetesJobs:
+    def __call__(
+        self, *, gone_s: float = 60.0, told_s: float = 60.0, believed_s: float = 300.0, **wishes: Any
+    ) -> KubernetesJobs:
+        limits = {"gone_s": gone_s, "told_s": told_s, "believed_s": believed_s}
         template = JobTemplate.model_validate({"namespace": "suti", "image": "x", "graceS": 1, **wishes})
         api = KubernetesApi(Configuration(host=self._address))
-        self.made.append(KubernetesJobs(api, template, self._store, launcher="suti-experts", gone_s=gone_s))
+        self.made.append(KubernetesJobs(api, template, self._store, launcher="suti-experts", **limits))
         return self.made[-1]
 
 
@@ -290,6 +293,39 @@ async def test_a_launcher_without_rights_says_so_at_once(small: SmallApi, launch
 
     with pytest.raises(KubernetesRefused, match="role"):
         await launch().recover()
+
+
+@pytest.mark.parametrize("fault", [(503, "overloaded"), (403, "jobs.batch is forbidden")])
+async def test_a_launcher_that_hears_nothing_any_more_says_so_and_tells_no_old_news(
+    small: SmallApi, launch: Launchers, fault: tuple[int, str]
+) -> None:
+    jobs = launch(told_s=0.2, believed_s=2.0)
+    await jobs.start(SPEC)
+    assert await jobs.waits_for("work") == ""
+    small.refuse["GET"] = fault
+
+    async def is_told() -> bool:
+        return (await jobs.waits_for("work")).startswith("nothing was heard of")
+
+    await becomes(is_told, limit_s=10)
+    assert await state(jobs) is JobState.PENDING  # not yet too old
+
+    async def refuses_to_tell() -> bool:
+        try:
+            await jobs.status("work")
+        except KubernetesUnavailable as error:
+            return fault[1] in str(error)
+        return False
+
+    await becomes(refuses_to_tell, limit_s=10)
+    with pytest.raises(KubernetesUnavailable):
+        await jobs.standing("")
+    small.refuse.clear()
+
+    async def is_well() -> bool:
+        return await jobs.waits_for("work") == "" and await state(jobs) is JobState.PENDING
+
+    await becomes(is_well, limit_s=30)
 
 
 async def test_a_busy_server_is_no_refusal(small: SmallApi, launch: Launchers) -> None:

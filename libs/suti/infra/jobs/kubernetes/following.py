@@ -1,0 +1,67 @@
+"""A launcher's followers as one: whether they have seen all there is, and whether that can still be believed."""
+
+import asyncio
+import time
+
+from suti.infra.jobs.kubernetes.errors import ApiFault
+from suti.infra.jobs.kubernetes.watch import Follower
+
+_JOIN_S = 5.0
+
+
+class Following:
+    """What is remembered of jobs and pods is told for as long as their watches work, and a while longer."""
+
+    def __init__(self, *followers: Follower, told_s: float, believed_s: float) -> None:
+        """Made once they exist; `start` begins.
+
+        Args:
+            followers: Of each kind one.
+            told_s: A watch that has been broken for so long is told of.
+            believed_s: After so long nothing is told from memory any more.
+        """
+        self._followers = followers
+        self._told_s = told_s
+        self._believed_s = believed_s
+        self.started = False
+
+    def start(self) -> None:
+        """All of them follow from now on."""
+        self.started = True
+        for follower in self._followers:
+            follower.start()
+
+    async def stop(self) -> None:
+        """Ends them, if they were started."""
+        if self.started:
+            for follower in self._followers:
+                follower.stop()
+            for follower in self._followers:
+                await asyncio.to_thread(follower.join, _JOIN_S)
+
+    @property
+    def synced(self) -> bool:
+        """Whether everything there is has been seen once."""
+        return all(follower.synced.is_set() for follower in self._followers)
+
+    def refused(self) -> ApiFault | None:
+        """What no waiting mends, if there is such a thing."""
+        for follower in self._followers:
+            if (fault := follower.problem) is not None and not fault.passing:
+                return fault
+        return None
+
+    def trouble(self) -> str:
+        """What has been in the way of a watch for too long to keep silent about it; empty if nothing."""
+        return self._worst(self._told_s)
+
+    def unbelievable(self) -> str:
+        """The same, for so long that memory cannot be trusted any more."""
+        return self._worst(self._believed_s)
+
+    def _worst(self, limit_s: float) -> str:
+        for follower in self._followers:
+            since, fault = follower.broken_since, follower.problem
+            if since is not None and (silent_s := time.monotonic() - since) > limit_s:
+                return f"nothing was heard of {follower.kind} for {silent_s:.0f} s ({fault})"
+        return ""
