@@ -84,7 +84,7 @@ reproduce: $(READY) ## The paper's findings on the toy world, as far as time all
 	$(BIN)/python -m suti.reproduce $(ARGS)
 
 .PHONY: reproduce-quick
-reproduce-quick: $(READY) ## The experiments in small, from nothing: rows, pairs, repetition, the apprentice above the base
+reproduce-quick: $(READY) ## The experiments in small, from nothing: rows, pairs, noise, repetition, seeing the subject above not seeing it
 	$(BIN)/python -m suti.reproduce --quick --out $(OUT)/reproduce-quick
 
 .PHONY: toy-models

@@ -196,8 +196,9 @@ Written by `make reproduce ARGS="--only superres"`, which ends with an error if 
 
 {plan.subjects} unseen subjects of each of {len(plan.seeds)} seeds, each
 {plan.pictures_each} times in the view of its prompt: rendered exactly, 32 and 128 pixels wide, and drawn
-by the warm start from {plan.pictures_each} seeds. The small pictures (`small`) are enlarged four times by `superres` ({recipe.sampler}, {recipe.steps} steps, guidance {recipe.guidance:g}, noise level
-{recipe.noise_level}) and by Pillow's bicubic filter; `real` are the large renders. PSNR and SSIM are over all pixels of
+by the warm start from {plan.pictures_each} seeds. The small pictures (`small`) are enlarged four times by `superres`
+({recipe.sampler}, {recipe.steps} steps, guidance {recipe.guidance:g}, noise level {recipe.noise_level}) and by Pillow's
+bicubic filter; `real` are the large renders. PSNR and SSIM are over all pixels of
 red, green and blue. The judge looks at 32 pixels, so larger pictures are averaged down for it: it can see that a
 subject was lost by enlarging, not that detail was won. In brackets: 95 % bootstrap intervals over subjects; differences
 are of the same pictures. One model was trained: what another training would change is not in the intervals. Enlarging
