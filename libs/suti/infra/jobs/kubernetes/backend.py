@@ -160,10 +160,7 @@ class KubernetesJobs:
         await asyncio.to_thread(self._progress.forget, self._prefix(name))
 
     async def logs(self, name: str, index: int) -> str:
-        """See `Jobs.logs`; of the pods that are still there, at most the last megabyte.
-
-        No service asks for it, and a launcher's role lacks the right (`pods/log`: get): it is for whoever has that.
-        """
+        """See `Jobs.logs`; at most the last megabyte. Wants a right (`pods/log`: get) that no service needs or has."""
         job = await self._find(name)
         if job is None or index not in (indexes := ranges_from(job.indexes)):
             return ""
@@ -334,12 +331,7 @@ class KubernetesJobs:
             if self._template.hang_s is not None:
                 hangs = Hangs(self._seen, self._progress, self._prefix, self._delete_pod, limit_s=self._template.hang_s)
                 self._hangs = asyncio.create_task(hangs.watch(), name="hanging pods")
-        seen = self._following
-        if not seen.synced and not await self._until(
-            lambda: seen.synced or seen.refused() is not None, limit_s=_SYNC_S
-        ):
-            raise KubernetesUnavailable("the API server has not answered yet: it is asked again; check that it runs")
-        if not seen.synced and (fault := seen.refused()) is not None:
+        if (fault := await self._following.first_look(limit_s=_SYNC_S)) is not None:
             raise self._named(fault)
 
     async def _remembered(self) -> None:

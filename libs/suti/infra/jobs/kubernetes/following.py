@@ -7,6 +7,7 @@ from suti.infra.jobs.kubernetes.errors import ApiFault
 from suti.infra.jobs.kubernetes.watch import Follower
 
 _JOIN_S = 5.0
+_LOOK_S = 0.1
 
 
 class Following:
@@ -39,16 +40,16 @@ class Following:
             for follower in self._followers:
                 await asyncio.to_thread(follower.join, _JOIN_S)
 
-    @property
-    def synced(self) -> bool:
-        """Whether everything there is has been seen once."""
-        return all(follower.synced.is_set() for follower in self._followers)
-
-    def refused(self) -> ApiFault | None:
-        """What no waiting mends, if there is such a thing."""
-        for follower in self._followers:
-            if (fault := follower.problem) is not None and not fault.passing:
-                return fault
+    async def first_look(self, *, limit_s: float) -> ApiFault | None:
+        """Returns None once everything there is was seen; else what no waiting mends, or that the limit is over."""
+        until = time.monotonic() + limit_s
+        while not all(follower.synced.is_set() for follower in self._followers):
+            for follower in self._followers:
+                if (fault := follower.problem) is not None and not fault.passing:
+                    return fault
+            if time.monotonic() > until:
+                return ApiFault(0, "the API server has not answered yet")
+            await asyncio.sleep(_LOOK_S)
         return None
 
     def trouble(self) -> str:
