@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 _MODEL = "model/"
 
 
-def status_to_proto(
-    training: "Training", before: "Training | None" = None, *, targets_per_step: int = 1
-) -> pb.TrainingStatus:
+def status_to_proto(training: "Training", before: "Training | None" = None) -> pb.TrainingStatus:
     """The training as it is told; its speed since `before`."""
     message = pb.TrainingStatus(
         run_id=training.run_id,
@@ -32,7 +30,7 @@ def status_to_proto(
     )
     if before is not None and training.step > before.step and training.at_s > before.at_s:
         steps_per_s = (training.step - before.step) / (training.at_s - before.at_s)
-        message.targets_per_second = steps_per_s * targets_per_step
+        message.targets_per_second = steps_per_s * training.targets_per_step
         message.time_left.FromTimedelta(timedelta(seconds=(training.steps - training.step) / steps_per_s))
     return message
 

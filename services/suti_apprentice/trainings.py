@@ -37,6 +37,13 @@ class ExamplesNotReady(PermanentError):
     grpc_code = "FAILED_PRECONDITION"
 
 
+class TrainingGivenUp(PermanentError):
+    """A training was asked for that a dead letter tells of: it would run, and be told as failed."""
+
+    reason = "TRAINING_GIVEN_UP"
+    grpc_code = "FAILED_PRECONDITION"
+
+
 class State(StrEnum):
     """How a training stands; the values are the API's names."""
 
@@ -59,6 +66,7 @@ class Training:
     resumable_step: int = 0
     message: str = ""
     at_s: float = 0.0  # monotonic; for speeds
+    targets_per_step: int = 1  # pictures that one step learns from
 
     @property
     def ended(self) -> bool:
@@ -78,7 +86,7 @@ class Trainings:
         self.checkpoints = Checkpoints(store)
 
     async def start(self, run_id: str) -> Operation:
-        """The training goes on from where it is. Raises ObjectMissing, ExamplesNotReady."""
+        """The training goes on from where it is. Raises ObjectMissing, TrainingGivenUp, ExamplesNotReady."""
         if not await asyncio.to_thread(Ledger(self._store, run_id).is_committed, Stage.APPRENTICE, 0):
             await asyncio.to_thread(self._wake, run_id)
             await self._bus.issue(ShardTicket(run_id=run_id, stage=Stage.APPRENTICE, shard=0))
@@ -96,9 +104,11 @@ class Trainings:
         """The training as it stands. Raises ObjectMissing for an unknown run."""
         spec = await asyncio.to_thread(load_run_spec, self._store, run_id)
         state, message = await asyncio.to_thread(self._settled, run_id)
-        steps, name = spec.apprentice.steps, wave_name(Stage.APPRENTICE, run_id, (0,))
+        recipe = spec.apprentice
+        targets = recipe.batch_subjects * recipe.targets_per_subject
+        steps, name = recipe.steps, wave_name(Stage.APPRENTICE, run_id, (0,))
         if state is State.SUCCEEDED:
-            return Training(run_id, state, steps, steps, at_s=time.monotonic())
+            return Training(run_id, state, steps, steps, at_s=time.monotonic(), targets_per_step=targets)
         job, said = await self._jobs.status(name), (await self._jobs.progress(name)).get(0)
         resumable = await asyncio.to_thread(resumable_step, self._store, run_id)
         if state is None:
@@ -112,6 +122,7 @@ class Trainings:
             resumable_step=resumable,
             message=message or (said.note if said is not None else ""),
             at_s=time.monotonic(),
+            targets_per_step=targets,
         )
 
     async def get(self, name: str) -> Operation:
@@ -137,6 +148,12 @@ class Trainings:
 
     def _wake(self, run_id: str) -> None:
         spec = load_run_spec(self._store, run_id)
+        if letters := self._letters.list(run_id=run_id, stage=Stage.APPRENTICE):
+            told = letters[0]
+            raise TrainingGivenUp(
+                f"the training of run {run_id} was given up ({told.message}): mend that, then "
+                f"`suti dead replay {told.letter_id}`"
+            )
         if not survey(self._facts.read(spec))[Stage.FILTERING].settled:
             raise ExamplesNotReady(
                 f"run {run_id} has candidates left to judge: wait for its filtering stage to be done"
