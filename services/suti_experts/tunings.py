@@ -67,9 +67,13 @@ class Tunings:
         """The operation as it stands. Raises OperationMissing."""
         operation_id, record = await asyncio.to_thread(self._records.get, name)
         operation = Operation(name=name)
-        await self._go_on(operation_id)
+        if await self._found_end(operation_id) is None:
+            with suppress(SutiError):  # told as it was last known; `keep_going` goes on
+                await self._go_on(operation_id)
         result = await self._part(operation_id, RESULT)
-        progress = (await self._jobs.progress(_job(operation_id))).get(0)
+        progress = None
+        with suppress(SutiError):
+            progress = (await self._jobs.progress(_job(operation_id))).get(0)
         created = Timestamp()
         created.FromDatetime(datetime.fromisoformat(record["created_at"]))
         operation.metadata.Pack(
@@ -146,17 +150,23 @@ class Tunings:
         if await asyncio.to_thread(self._records.has_ended, operation_id):
             return
         job = _job(operation_id)
-        for end in (RESULT, _CANCELLED, _FAILED):
-            if await self._part(operation_id, end) is not None:
-                await self._jobs.release(job)
-                await asyncio.to_thread(self._records.end, operation_id)
-                return
+        if await self._found_end(operation_id) is not None:
+            await self._jobs.release(job)  # first: once the end is marked, nobody looks after the job
+            await asyncio.to_thread(self._records.end, operation_id)
+            return
         status = await self._jobs.status(job)
         if status is None:
             await self._jobs.start(self._plan.job(job, {OPERATION_ID: operation_id}))
         elif status.state.ended and status.state is not JobState.SUCCEEDED:
             failed = json.dumps(_failure(status)).encode()
             await asyncio.to_thread(self._store.create, keys.operation_part(operation_id, _FAILED), failed)
+
+    async def _found_end(self, operation_id: str) -> str | None:
+        """The part of the operation that tells its end, once there is one."""
+        for end in (RESULT, _CANCELLED, _FAILED):
+            if await self._part(operation_id, end) is not None:
+                return end
+        return None
 
     async def _part(self, operation_id: str, name: str) -> bytes | None:
         return await asyncio.to_thread(self._records.part, operation_id, name)

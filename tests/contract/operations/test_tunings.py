@@ -6,8 +6,14 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from socket import socket
+
+from kubernetes.client import Configuration
 
 from suti.core import keys
+from suti.infra.jobs.kubernetes.api import KubernetesApi
+from suti.infra.jobs.kubernetes.backend import KubernetesJobs
+from suti.infra.jobs.kubernetes.template import JobTemplate
 from suti.infra.jobs.local import LocalJobs
 from suti.infra.operations import OperationRecords
 from suti.infra.store import Store
@@ -52,6 +58,26 @@ async def test_an_accepted_tuning_is_started_though_nobody_asks_after_it(store: 
     async with looked_after(store, tmp_path, program) as (tunings, _):
         await becomes(lambda: not list(OperationRecords(store, "experts").open()), limit_s=30)
         operation = await tunings.get(NAME)
+
+    assert operation.done
+    assert operation.HasField("response")
+
+
+async def test_a_result_is_told_though_the_cluster_that_made_it_does_not_answer(store: Store, tmp_path: Path) -> None:
+    accepted(store)
+    store.put(keys.operation_part(OPERATION, "result.bin"), b"")
+    with socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        api = KubernetesApi(Configuration(host=f"http://127.0.0.1:{nobody.getsockname()[1]}"))
+        template = JobTemplate(namespace="suti", image="x")
+        jobs = KubernetesJobs(api, template, store, launcher="suti-experts")
+        plan, catalogue = JobPlan(command=("true",)), ModelCatalogue.from_path(str(tmp_path / "models"))
+        try:
+            async with asyncio.timeout(5):
+                tunings = Tunings(store, jobs, plan, catalogue, preset="toy", base="base")
+                operation = await tunings.get(NAME)
+        finally:
+            await jobs.close()
 
     assert operation.done
     assert operation.HasField("response")
