@@ -104,6 +104,22 @@ def test_a_launcher_can_read_what_it_is_told_of_its_jobs(case: str, launcher: st
     assert told.service_account_name in {f"demo-suti-{launcher}-job"}
 
 
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_both_kinds_of_jobs_have_what_jobs_says_unless_their_own_block_says_otherwise(launcher: str) -> None:
+    shared = ("jobs.accelerator=gpu", "jobs.resources.requests.memory=64Gi", "jobs.graceSeconds=77")
+    told = JobTemplate.model_validate(render("minimal", *shared).job_templates()[launcher])
+    own = (f"{launcher}.jobs.accelerator=tpu", f"{launcher}.jobs.resources.requests.memory=128Gi")
+    others = JobTemplate.model_validate(render("minimal", *shared, *own).job_templates()[launcher])
+
+    assert told.accelerator is not None
+    assert told.accelerator.resource == "nvidia.com/gpu"
+    assert told.resources.requests == {"cpu": "1", "memory": "64Gi"}
+    assert told.grace_s == others.grace_s == 77
+    assert others.accelerator is not None
+    assert others.accelerator.resource == "google.com/tpu"
+    assert others.resources.requests == {"cpu": "1", "memory": "128Gi"}
+
+
 def test_jobs_carry_accelerator_queue_and_wishes() -> None:
     experts = JobTemplate.model_validate(render("full").job_templates()["experts"])
     trains = JobTemplate.model_validate(render("gpu").job_templates()["apprentice"])

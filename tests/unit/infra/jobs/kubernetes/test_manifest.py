@@ -144,8 +144,10 @@ def test_the_works_own_quantities_go_before_the_operators() -> None:
 
 
 def test_labels_of_jobs_are_not_their_pods_and_never_ours() -> None:
-    wishes = {"jobLabels": {"kueue.x-k8s.io/priority-class": "low", "app.kubernetes.io/part-of": "other"}}
-    job = manifest(**wishes, jobAnnotations={"suti.dev/work-digest": "none", "a": "b"})
+    job = manifest(
+        jobLabels={"kueue.x-k8s.io/priority-class": "low", "app.kubernetes.io/part-of": "other"},
+        jobAnnotations={"suti.dev/work-digest": "none", "a": "b"},
+    )
 
     assert job["metadata"]["labels"]["kueue.x-k8s.io/priority-class"] == "low"
     assert job["metadata"]["labels"]["app.kubernetes.io/part-of"] == "suti"
