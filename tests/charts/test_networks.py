@@ -82,6 +82,31 @@ def test_pods_reach_exactly_whom_the_security_page_says() -> None:
     assert _matrix(render("minimal")) == documented
 
 
+def _peers_of_nats(rendered: Rendered, port: int) -> list[dict[str, Any]]:
+    rules = rendered.of("NetworkPolicy")["nats"]["spec"]["ingress"]
+    return [peer for rule in rules if any(one["port"] == port for one in rule["ports"]) for peer in rule["from"]]
+
+
+def test_keda_reaches_the_port_of_the_bus_that_its_objects_ask_on_and_only_where_it_scales() -> None:
+    scaled = render("autoscaled")
+    (asked,) = {
+        trigger["metadata"]["natsServerMonitoringEndpoint"]
+        for one in scaled.of("ScaledObject").values()
+        for trigger in one["spec"]["triggers"]
+    }
+    keda = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "autoscaling"}},
+        "podSelector": {"matchLabels": {"app": "keda-operator"}},
+    }
+
+    assert asked == "demo-suti-nats.trial:8222"
+    assert _peers_of_nats(scaled, 8222) == [keda]
+    assert _peers_of_nats(render("minimal"), 8222) == []
+    assert _peers_of_nats(render("minimal", "filtering.keda.enabled=true"), 8222) == [
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "keda"}}}
+    ]
+
+
 def test_a_stranger_reaches_no_pod_of_ours() -> None:
     rendered = render("minimal")
     pods = _pods(rendered)

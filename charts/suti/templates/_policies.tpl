@@ -87,6 +87,18 @@ ingress:
           matchExpressions: [{key: app.kubernetes.io/component, operator: In, values: [{{ join ", " .from }}]}]
     ports: [{port: {{ .port }}}]
   {{- include "suti.monitoringIngress" (dict "root" .root "port" .metricsPort) | nindent 2 }}
+  {{- if and (eq .name "nats") (include "suti.scaledByKeda" .root) }}{{ with .root.Values.networkPolicy.keda }}
+  - from: {{- toYaml . | nindent 6 }}
+    ports: [{port: {{ $.metricsPort }}}]
+  {{- end }}{{ end }}
+{{- end }}
+
+{{- /* Whether KEDA asks for the length of any component's queue. */}}
+{{- define "suti.scaledByKeda" -}}
+{{- range $name := list "captioning" "filtering" }}
+{{- $c := dict "root" $ "name" $name }}{{ include "suti.component" $c }}
+{{- if and $c.values.enabled $c.values.keda.enabled }}true{{ end }}
+{{- end }}
 {{- end }}
 
 {{- define "suti.nats.callers" -}}
