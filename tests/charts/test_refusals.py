@@ -23,6 +23,11 @@ from tests.charts.rendering import refusal
         ("jobs.queueName=research", "set jobs.podsAtOnce to what the quota holds"),
         ("experts.jobs.queueName=research", "set jobs.podsAtOnce to what the quota holds"),
         ("defaults.terminationGracePeriodSeconds=15", "more than ten seconds above"),
+        (
+            "generation.preStopSeconds=60",
+            "generation.terminationGracePeriodSeconds (40) must be more than ten seconds above",
+        ),
+        ("experts.terminationGracePeriodSeconds=15", "more than ten seconds above its preStopSeconds (5)"),
     ],
 )
 def test_a_contradiction_is_refused_with_the_remedy(settings: str, says: str) -> None:

@@ -1,7 +1,7 @@
 {{- /* What the schema cannot say. Each message ends with what to do. Included by templates/shared/checks.yaml. */}}
 {{- define "suti.check" -}}
 {{- include "suti.checkRenamed" . }}
-{{- $v := .Values }}{{ $services := include "suti.components" . | trim | splitList " " }}
+{{- $v := .Values }}
 {{- if and (eq $v.tls.mode "secret") (not $v.tls.secretName) }}{{ fail "tls.secretName is empty: name a secret with tls.crt and tls.key, or choose tls.mode=certManager, or (in a network that you trust) tls.mode=plaintext" }}{{ end }}
 {{- if and (eq $v.tls.mode "certManager") (not $v.tls.issuerRef.name) }}{{ fail "tls.issuerRef.name is empty: name the cert-manager issuer that signs" }}{{ end }}
 {{- if and $v.tls.mutual (eq $v.tls.mode "plaintext") }}{{ fail "tls.mutual needs certificates: set tls.mode to secret or certManager" }}{{ end }}
@@ -16,7 +16,6 @@
 {{- if and $v.bootstrap.enabled (or $v.bootstrap.bucket $v.bootstrap.storeUsers) (not $v.minio.embedded.enabled) (not $v.bootstrap.adminSecret) }}{{ fail "bootstrap.adminSecret is empty: name a secret with access-key and secret-key of whoever may make buckets and users, or set bootstrap.bucket=false and bootstrap.storeUsers=false" }}{{ end }}
 {{- if and (hasPrefix "http://" $v.crawls.endpoint) (not $v.crawls.allowHttp) }}{{ fail "crawls.endpoint is http:// and crawls.allowHttp is off: use https://, or allow it" }}{{ end }}
 {{- if hasPrefix "http://" $v.store.endpoint }}{{ if not $v.store.allowHttp }}{{ fail "store.endpoint is http:// and store.allowHttp is off: use https://, or allow it" }}{{ end }}{{ end }}
-{{- if ge (add (int $v.defaults.preStopSeconds) 10) (int $v.defaults.terminationGracePeriodSeconds) }}{{ fail "defaults.terminationGracePeriodSeconds must be more than ten seconds above defaults.preStopSeconds" }}{{ end }}
 {{- include "suti.checkComponents" . }}
 {{- include "suti.checkCluster" . }}
 {{- end }}
@@ -25,6 +24,7 @@
 {{- define "suti.checkComponents" -}}
 {{- range $name := include "suti.components" . | trim | splitList " " }}
 {{- $c := dict "root" $ "name" $name }}{{ include "suti.component" $c }}
+{{- if ge (add (int $c.values.preStopSeconds) 10) (int $c.values.terminationGracePeriodSeconds) }}{{ fail (printf "%s.terminationGracePeriodSeconds (%d) must be more than ten seconds above its preStopSeconds (%d): raise it, there or in defaults" $name (int $c.values.terminationGracePeriodSeconds) (int $c.values.preStopSeconds)) }}{{ end }}
 {{- if and (eq $name "experts") $c.values.enabled $c.jobs.queueName (not $c.jobs.podsAtOnce) (not (hasKey $c.values.settings "JOB_PARALLELISM")) (not (hasKey $c.jobs.jobAnnotations "kueue.x-k8s.io/job-min-parallelism")) }}
 {{- fail "jobs.queueName needs jobs.podsAtOnce: Kueue admits a job whole, up to 1,000 pods, and one larger than its quota waits for ever: set jobs.podsAtOnce to what the quota holds, or jobs.jobAnnotations with kueue.x-k8s.io/job-min-parallelism" }}
 {{- end }}
