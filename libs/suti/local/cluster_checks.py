@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from suti.infra.jobs.kubernetes.api import KubernetesApi, Object
@@ -45,7 +45,7 @@ def check_cluster(api: KubernetesApi, *, namespace: str, release: str) -> Iterat
         if (finding := _workload(api, core, workload)) is not None:
             yield finding
     for pod in sorted(pods, key=lambda one: str(one["metadata"]["name"])):
-        if (trouble := _trouble(pod)) is not None:
+        if (trouble := _trouble(pod)) is not None and not (trouble == "failed" and _is_replaced(pod, workloads)):
             yield _pod(api, core, pod, trouble)
 
 
@@ -107,6 +107,16 @@ def _trouble(pod: Object) -> str | None:
         return "pending"
     conditions = {one["type"]: one["status"] for one in status.get("conditions") or []}
     return None if conditions.get("Ready") == "True" else "running, and not ready"
+
+
+def _is_replaced(pod: Object, workloads: Iterable[Object]) -> bool:
+    """Whether a failed pod is nobody's trouble any more: what made it makes another, and tells if it cannot."""
+    owners = [one for one in pod["metadata"].get("ownerReferences") or [] if one.get("controller")]
+    if not owners or owners[0]["kind"] != "Job":
+        return bool(owners)
+    jobs = [one for one in workloads if one["metadata"].get("uid") == owners[0]["uid"]]
+    ends = [one for job in jobs for one in (job.get("status") or {}).get("conditions") or []]
+    return not any(one["type"] in ("Failed", "FailureTarget") and one["status"] == "True" for one in ends)
 
 
 def _pod(api: KubernetesApi, core: str, pod: Object, trouble: str) -> Finding:

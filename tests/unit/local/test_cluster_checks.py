@@ -1,4 +1,7 @@
-"""What the doctor says of a cluster. Real ones are asked in tests/cluster; here an API server of another version."""
+"""What the doctor says of a cluster. Real ones are asked in tests/cluster; here what an API server may answer."""
+
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from kubernetes.client import Configuration
@@ -33,3 +36,49 @@ def test_a_kubernetes_that_is_too_old_is_told_which_is_not(minor: str, verdict: 
     assert finding.verdict is verdict
     assert bool(finding.remedy) is (verdict is Verdict.FAIL)
     assert "1.31" in finding.found or verdict is Verdict.OK
+
+
+def findings(objects: dict[str, list[dict[str, Any]]]) -> dict[str, Verdict]:
+    """What is said of a release that has these objects, by the last word of their path."""
+
+    class Answers(Handler):
+        def do_GET(self) -> None:
+            kind = urlsplit(self.path).path.rsplit("/", 1)[-1]
+            version = {"major": "1", "minor": "34", "gitVersion": "v1.34.0"}
+            self.answer(200, version if kind == "version" else {"metadata": {}, "items": objects.get(kind, [])})
+
+    with listening(Answers) as address:
+        api = KubernetesApi(Configuration(host=address))
+        try:
+            return {one.subject: one.verdict for one in check_cluster(api, namespace="suti", release="suti")}
+        finally:
+            api.close()
+
+
+def failed_pod(owner: str, uid: str) -> dict[str, Any]:
+    owners = [{"kind": owner, "uid": uid, "controller": True}] if owner else []
+    metadata = {"name": "broken", "namespace": "suti", "uid": "p", "ownerReferences": owners}
+    return {"metadata": metadata, "spec": {"containers": [{"name": "job"}]}, "status": {"phase": "Failed"}}
+
+
+def job(*ends: str) -> dict[str, Any]:
+    told = [{"type": end, "status": "True"} for end in ends]
+    return {"metadata": {"name": "tune", "uid": "j"}, "spec": {}, "status": {"conditions": told}}
+
+
+@pytest.mark.parametrize(
+    ("jobs", "owner", "trouble"),
+    [
+        ([job()], "Job", set[str]()),  # its attempt failed, and another is made
+        ([job("Complete")], "Job", set[str]()),
+        ([job("Failed")], "Job", {"job tune", "pod broken"}),
+        ([job()], "ReplicaSet", set[str]()),  # evicted: the Deployment's line says whether it has all it wants
+        ([job()], "", {"pod broken"}),  # nobody's
+    ],
+)
+def test_a_failed_pod_is_trouble_only_where_nothing_takes_its_place(
+    jobs: list[dict[str, Any]], owner: str, trouble: set[str]
+) -> None:
+    found = findings({"jobs": jobs, "pods": [failed_pod(owner, "j")]})
+
+    assert {subject for subject, verdict in found.items() if verdict is Verdict.FAIL} == trouble
