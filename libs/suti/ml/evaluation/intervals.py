@@ -39,11 +39,8 @@ def bootstrap_mean(
     Raises:
         InvalidArgument: there are no values, or not one group for each.
     """
-    sums_G, sizes_G = _by_group(values, groups)
-    chosen_RG = np.random.default_rng(seed).integers(len(sums_G), size=(resamples, len(sums_G)))
-    means_R = sums_G[chosen_RG].sum(axis=1) / sizes_G[chosen_RG].sum(axis=1)
-    low, high = np.quantile(means_R, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-    return Interval(mean=float(np.mean(values)), low=float(low), high=float(high), n=len(values))
+    means_R = _resampled(values, groups, resamples=resamples, seed=seed)
+    return _interval(values, means_R)
 
 
 def paired_difference(
@@ -59,11 +56,7 @@ def paired_difference(
     Raises:
         InvalidArgument: the two are not of one length, or as `bootstrap_mean` does.
     """
-    if len(one) != len(other):
-        raise InvalidArgument("other", f"{len(other)} values, but {len(one)} to pair them with: pass one for each")
-    return bootstrap_mean(
-        [a - b for a, b in zip(one, other, strict=True)], groups=groups, resamples=resamples, seed=seed
-    )
+    return bootstrap_mean(_paired(one, other), groups=groups, resamples=resamples, seed=seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +79,29 @@ def compare(
     Raises:
         InvalidArgument: as `paired_difference` does.
     """
-    difference = paired_difference(one, other, groups=groups, resamples=resamples, seed=seed)
-    sums_G, sizes_G = _by_group([a - b for a, b in zip(one, other, strict=True)], groups)
-    chosen_RG = np.random.default_rng(seed).integers(len(sums_G), size=(resamples, len(sums_G)))
-    means_R = sums_G[chosen_RG].sum(axis=1) / sizes_G[chosen_RG].sum(axis=1)
+    differences = _paired(one, other)
+    means_R = _resampled(differences, groups, resamples=resamples, seed=seed)
     tied_R = np.abs(means_R) < _TIE  # sums of equal and opposite differences are seldom 0 to the last bit
     probability = float(((means_R > 0) & ~tied_R).mean() + tied_R.mean() / 2)
-    return Comparison(difference, probability, len(sums_G))
+    return Comparison(_interval(differences, means_R), probability, len(set(groups)) if groups else len(differences))
+
+
+def _paired(one: Sequence[float], other: Sequence[float]) -> list[float]:
+    if len(one) != len(other):
+        raise InvalidArgument("other", f"{len(other)} values, but {len(one)} to pair them with: pass one for each")
+    return [a - b for a, b in zip(one, other, strict=True)]
+
+
+def _resampled(values: Sequence[float], groups: Sequence[str], *, resamples: int, seed: int) -> NDArray[np.float64]:
+    """The mean of each resample of groups. Shapes: (R,)."""
+    sums_G, sizes_G = _by_group(values, groups)
+    chosen_RG = np.random.default_rng(seed).integers(len(sums_G), size=(resamples, len(sums_G)))
+    return sums_G[chosen_RG].sum(axis=1) / sizes_G[chosen_RG].sum(axis=1)
+
+
+def _interval(values: Sequence[float], means_R: NDArray[np.float64]) -> Interval:
+    low, high = np.quantile(means_R, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    return Interval(mean=float(np.mean(values)), low=float(low), high=float(high), n=len(values))
 
 
 def _by_group(values: Sequence[float], groups: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
