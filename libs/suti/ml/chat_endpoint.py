@@ -79,6 +79,12 @@ class Endpoint:
             f"{self.model} at {self.url} gave {self.attempts} unusable answers ({problem}): try another"
         )
 
+    def close(self) -> None:
+        """Give its connections back; the next question opens new ones."""
+        client: openai.OpenAI | None = self.__dict__.pop("_client", None)
+        if client is not None:
+            client.close()
+
     def _complete(self, system: str, content: str | list[dict[str, Any]], *, tokens: int, seed: int) -> str:
         messages = cast(Any, [{"role": "system", "content": system}, {"role": "user", "content": content}])
         try:
