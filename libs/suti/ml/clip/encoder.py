@@ -41,6 +41,7 @@ class ClipEncoder:
         visual = cast(Any, self.model).visual
         settings = PreprocessCfg(**cast(dict[str, Any], visual.preprocess_cfg))
         self.picture_px: int = settings.size if isinstance(settings.size, int) else max(settings.size)
+        self.picture_mean: tuple[float, ...] = tuple(settings.mean)  # the colour that preprocessing turns into 0
         self._preprocess = cast(Callable[[Image.Image], Tensor], image_transform_v2(settings, is_train=False))
         self.width = int(self.encode_texts([""], batch=1).shape[1])
 

@@ -4,7 +4,7 @@ Masks come from, in this order: a file beside the picture (`03.png` or `03.jpg` 
 black is not), the picture's own alpha channel, or a segmenter.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from suti.core.errors import PermanentError
-from suti.ml.evaluation.protocols import Preprocessing
 
 MASK_SUFFIX: Final = ".mask.png"
 _OPAQUE = 255
@@ -66,19 +65,17 @@ def mask_of(
     elif segmenter is not None:
         mask = segmenter(picture.convert("RGB"), class_word)
     else:
-        raise MaskMissing(
-            f"no mask for {file or 'a picture'}: put {'' if beside is None else beside.name} beside it, "
-            "give it an alpha channel, or name a segmentation model"
-        )
+        remedy = "" if beside is None else f"put {beside.name} beside it, give it an alpha channel, or "
+        raise MaskMissing(f"no mask for {file or 'a picture'}: {remedy}name a segmentation model")
     sharp = mask.point([0] * _MIDDLE + [_OPAQUE] * (256 - _MIDDLE))
     if sharp.getextrema() == (0, 0):
         raise MaskEmpty(f"the mask of {file or 'a picture'} has no subject: correct it, or leave the picture out")
     return sharp
 
 
-def without_background(picture: Image.Image, mask: Image.Image, recipe: Preprocessing) -> Image.Image:
-    """The subject on the colour that preprocessing turns into 0, so that the background says nothing."""
-    colour = tuple(round(255 * value) for value in recipe.mean)
+def without_background(picture: Image.Image, mask: Image.Image, mean: Sequence[float]) -> Image.Image:
+    """The subject on the colour that an encoder's preprocessing turns into 0, so that the background says nothing."""
+    colour = tuple(round(255 * value) for value in mean)
     return Image.composite(picture.convert("RGB"), Image.new("RGB", picture.size, colour), mask)
 
 

@@ -52,13 +52,13 @@ class Protocol(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    references: Literal["all", "demonstrations", "others"] = Field(
-        default="all",
-        description="Which real pictures are averaged over: all, those the system saw, or those it did not see.",
+    references: Literal["all", "others"] = Field(
+        default="all", description="Which real pictures are averaged over: all, or those the system did not see."
     )
     background: Literal["kept", "removed"] = Field(
         default="kept",
-        description="removed: outside its mask, a picture is the colour that preprocessing turns into 0.",
+        description="removed: outside its mask, a picture is what an encoder's preprocessing turns into 0; kept: alpha "
+        "is laid over white.",
     )
     picture: Preprocessing = Preprocessing()
     text: Literal["class", "token-class"] = Field(
@@ -75,7 +75,7 @@ class Protocol(BaseModel):
             (
                 self.name,
                 f"references={self.references}",
-                f"background={self.background}",
+                f"background={'kept,alpha-on-white' if self.background == 'kept' else self.background}",
                 f"text={self.text}",
                 "score=mean-cosine",
                 f"dino=cls@{dino_sha256[:_SHORT]},{self.picture.spelt(dino_px)}",

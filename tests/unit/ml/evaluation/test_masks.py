@@ -36,7 +36,7 @@ def test_an_alpha_channel_is_a_mask_unless_it_hides_nothing() -> None:
     opaque = Image.new("RGBA", SIZE, (1, 2, 3, 255))
 
     assert _left_half_alone(mask_of(picture))
-    with pytest.raises(MaskMissing, match="segmentation model"):
+    with pytest.raises(MaskMissing, match="no mask for a picture: name a segmentation model"):
         mask_of(opaque)
 
 
@@ -69,7 +69,7 @@ def test_masks_that_cannot_be_meant_are_told_from_one_another(tmp_path: Path) ->
 
 
 def test_where_the_background_was_there_is_the_colour_that_preprocessing_turns_into_nothing() -> None:
-    found = without_background(Image.new("RGB", SIZE, (7, 8, 9)), _half(), DREAMBENCH.picture)
+    found = without_background(Image.new("RGB", SIZE, (7, 8, 9)), _half(), DREAMBENCH.picture.mean)
 
     assert found.getpixel((0, 0)) == (7, 8, 9)
     assert found.getpixel((7, 0)) == (124, 116, 104)  # 255 * (0.485, 0.456, 0.406)

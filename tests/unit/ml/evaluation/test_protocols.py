@@ -13,7 +13,7 @@ def _but(**changes: Any) -> dict[str, Any]:
 
 def test_the_papers_protocol_is_spelt_out_in_its_id() -> None:
     assert DREAMBENCH.protocol_id(**HASHES) == (
-        "dreambench;references=all;background=kept;text=class;score=mean-cosine;"
+        "dreambench;references=all;background=kept,alpha-on-white;text=class;score=mean-cosine;"
         "dino=cls@dddddddddddd,short256-bicubic-crop224-mean.485,.456,.406-std.229,.224,.225;"
         "clip=cccccccccccc,own-preprocessing"
     )
