@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from google.rpc.code_pb2 import FAILED_PRECONDITION, INVALID_ARGUMENT
@@ -21,10 +21,11 @@ from suti.ml.clip.encoder import load_clip
 from suti.ml.evaluation.dino import load_dino
 from suti.ml.model_files import ModelMissing
 from suti.stages.evaluation import orders
+from suti.stages.evaluation.drawings import Outcome, as_they_come
 from suti.stages.evaluation.measuring import MeasuringModels
 from suti.stages.evaluation.places import ROWS
-from suti.stages.evaluation.plan import System, read_plan
-from suti.stages.evaluation.stored import evaluate_shard
+from suti.stages.evaluation.plan import System, check_model, read_plan
+from suti.stages.evaluation.stored import StoredEvaluation
 from suti.stages.evaluation.subjects import EvaluationSubject
 from suti.stages.evaluation.summing import sum_up
 from suti.stages.evaluation.totals import Total
@@ -48,12 +49,11 @@ class _Painted:
     model: ModelEntry
     deadline_s: float
 
-    def draw(self, subject: EvaluationSubject, prompt: str, seeds: Sequence[int]) -> list[Image.Image]:
-        """One picture for each seed."""
-        return asyncio.run_coroutine_threadsafe(self._draw(subject, prompt, seeds), self.loop).result()
-
-    async def _draw(self, subject: EvaluationSubject, prompt: str, seeds: Sequence[int]) -> list[Image.Image]:
-        return await asyncio.gather(*(self._one(subject, prompt, seed) for seed in seeds))
+    def draw(self, subject: EvaluationSubject, prompt: str, seeds: Sequence[int]) -> Iterator[Outcome]:
+        """One outcome for each seed, as they come. Raises EvaluationChanged, RetryableError."""
+        return as_they_come(
+            {asyncio.run_coroutine_threadsafe(self._one(subject, prompt, seed), self.loop): seed for seed in seeds}
+        )
 
     async def _one(self, subject: EvaluationSubject, prompt: str, seed: int) -> Image.Image:
         order = DrawOrder(
@@ -65,6 +65,7 @@ class _Painted:
             deadline_s=self.deadline_s,
             tell=lambda _told: None,
         )
+        check_model(self.model.name, self.model.sha256, drawn.model.sha256 if drawn.model else "")
         (picture,) = drawn.painted.pictures
         return picture
 
@@ -88,6 +89,7 @@ class EvaluationWorker:
         ids = keys.PIPELINE_OPERATIONS.removeprefix(keys.OPERATIONS)
         self._records = OperationRecords(store, _ACCEPTED_BY, ids=ids)
         self._loaded: tuple[tuple[str, str], MeasuringModels] | None = None  # of the last evaluation
+        self._open: tuple[tuple[str, System], StoredEvaluation] | None = None  # the last evaluation
 
     async def is_ours(self, operation_id: str) -> bool:
         """Whether a ticket's operation is an evaluation."""
@@ -131,22 +133,23 @@ class EvaluationWorker:
         subject, prompt = shards[index]
         model = self._shelf.find(order.model)
         sampling = DrawOrder(prompt="-", steps=order.steps, guidance=order.guidance).recipe(model.sampling)
-        evaluate_shard(
-            self._store,
-            operation_id,
-            order=order,
-            subject=subject,
-            prompt=prompt,
-            system=System(
-                name=model.name,
-                sha256=model.sha256,
-                settings=sampling.model_dump_json(),
-                sees_subjects=model.sees_subjects,
-            ),
-            drawer=_Painted(self._studio, loop, order, model, self._deadline_s),
-            models=self._measuring(order),
+        system = System(
+            name=model.name,
+            sha256=model.sha256,
+            settings=sampling.model_dump_json(),
+            sees_subjects=model.sees_subjects,
         )
+        drawer = _Painted(self._studio, loop, order, model, self._deadline_s)
+        self._evaluation(operation_id, order, system).do_shard(subject, prompt, drawer)
         self._store.create(item, b"")
+
+    def _evaluation(self, operation_id: str, order: orders.EvaluationOrder, system: System) -> StoredEvaluation:
+        opened, ours = self._open, (operation_id, system)
+        if opened is None or opened[0] != ours:
+            models = self._measuring(order)
+            opened = (ours, StoredEvaluation(self._store, operation_id, order=order, system=system, models=models))
+            self._open = opened
+        return opened[1]
 
     def _sum_up(self, operation_id: str) -> None:
         prefix = orders.evaluation_prefix(operation_id)

@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from suti.cli.answers import answer_console
+from suti.cli.evaluate_words import told_subjects
 from suti.core.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def compare(
 ) -> None:
     """Say how much the first system lies above the second, and how probable that order is for other subjects.
 
-    Only drawings of the same subject, prompt and sample are compared, and only scores of one protocol.
+    Only drawings of the same subject, prompt and sample are compared, and only scores of one protocol that were
+    measured against the same pictures.
     """
     from suti.stages.evaluation.totals import differences  # noqa: PLC0415 - brings pyarrow
 
@@ -58,14 +60,15 @@ def _table(found: "list[Difference]") -> Table:
         "metric", "", "mean", "95 % interval", "P(first above)", "pairs", "left out", box=None, pad_edge=False
     )
     for row in found:
-        interval = f"{row.low:+.3f} to {row.high:+.3f}"
+        interval = "-" if row.low is None or row.high is None else f"{row.low:+.3f} to {row.high:+.3f}"
+        other_basis = f" ({row.mismatched} measured against other pictures or texts)" if row.mismatched else ""
         table.add_row(
             row.metric,
             row.condition,
-            f"{row.mean:+.3f}",
+            "-" if row.mean is None else f"{row.mean:+.3f}",
             interval,
-            f"{row.probability:.3f}",
-            f"{row.n} of {row.subjects} subjects",
-            str(row.unpaired),
+            "-" if row.probability is None else f"{row.probability:.3f}",
+            f"{row.n} of {told_subjects(row.subjects)}",
+            f"{row.unpaired + row.mismatched}{other_basis}",
         )
     return table

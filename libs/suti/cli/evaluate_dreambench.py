@@ -9,6 +9,7 @@ from rich.table import Table
 
 from suti.cli.answers import answer_console
 from suti.cli.connection import DEFAULT_DATA, DataOption, ServerOption
+from suti.cli.evaluate_words import told_subjects
 from suti.cli.generate import SamplerChoice
 from suti.cli.progress import reported
 from suti.cli.threads import take_half_the_cores
@@ -55,6 +56,10 @@ def dreambench(  # noqa: PLR0917 - options, given by name
     clip: Annotated[str, typer.Option(help="The CLIP: a folder, or a name of open_clip.")] = _CLIP,
     segmenter: Annotated[str, typer.Option(help="A CLIPSeg that makes masks where none are given.")] = "",
     class_of: Annotated[list[str] | None, typer.Option("--class", help="FOLDER=WORD; may be repeated.")] = None,
+    live: Annotated[
+        list[str] | None,
+        typer.Option(help="A class that is alive, beside cat and dog: prompts for it. May be repeated."),
+    ] = None,
     token: Annotated[str, typer.Option(help="Stands before the class word in prompts: DreamBooth's rare token.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Another seed, other drawings.")] = 0,
     steps: Annotated[int, typer.Option(min=0, max=1000, help="Steps of the sampler; 0: the model's.")] = 0,
@@ -93,6 +98,7 @@ def dreambench(  # noqa: PLR0917 - options, given by name
         clip=clip,
         segmenter=segmenter,
         classes=classes_from(class_of or []),
+        live=frozenset(live or []),
         token=token,
         seed=seed,
         real=real,
@@ -141,9 +147,7 @@ def _evaluate(
     with reported("loading models") as report, ready(tested) as found:
         plan, subjects, models = plan_of(wish, found.system)
         freeze(plan, store)
-        source = found.source(
-            store, plan.seed, lambda subject: demonstrations_of(subject, plan.subjects[subject.name].shown)
-        )
+        source = found.source(store, plan.seed, lambda subject: demonstrations_of(subject, plan.subjects[subject.name]))
         try:
             measure_all(plan, subjects, source, models, folder, progress=report)
             if judge is not None:
@@ -154,12 +158,16 @@ def _evaluate(
 
 
 def _table(found: "list[Total]") -> Table:
-    table = Table("", "metric", "of", "mean", "95 % interval", "n", "missing", box=None, pad_edge=False)
+    table = Table("", "metric", "of", "mean", "95 % interval", "pictures", "missing", box=None, pad_edge=False)
     for row in found:
         mean = "-" if row.mean is None else f"{row.mean:.3f}"
         interval = "" if row.low is None or row.high is None else f"{row.low:.3f} to {row.high:.3f}"
         why = ", ".join(f"{count} {reason}" for reason, count in row.reasons.items())
-        short = f"; {row.short_of_references} with fewer references" if row.short_of_references else ""
+        short = f"; {row.short_of_references} measured against fewer" if row.short_of_references else ""
         told = f"{row.missing} ({why})" if row.missing else "0"
-        table.add_row(row.system, row.metric, row.condition, mean, interval, str(row.n), told + short)
+        judge = row.protocol_id.split(";")[1] if row.protocol_id.startswith("judge;") else ""
+        rests_on = f"{row.n} of {told_subjects(row.subjects)}"
+        table.add_row(
+            row.system, f"{row.metric} {judge}".strip(), row.condition, mean, interval, rests_on, told + short
+        )
     return table

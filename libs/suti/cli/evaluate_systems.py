@@ -86,6 +86,7 @@ def _server(tested: Tested) -> Generator[ReadySystem]:
                 ServerDrawer(
                     suti,
                     model=served.name,
+                    sha256=served.sha256,
                     steps=tested.steps,
                     guidance=tested.guidance,
                     sampler=tested.sampler or "",

@@ -32,6 +32,7 @@ class Wish:
     clip: str
     segmenter: str
     classes: Mapping[str, str]
+    live: frozenset[str]  # classes that are alive, beside those that the prompts know
     token: str
     seed: int
     real: bool
@@ -48,6 +49,8 @@ def plan_of(wish: Wish, system: System) -> tuple[EvaluationPlan, list[Evaluation
     longest = max(map(len, prompts.templates.values()), default=0)
     if any(not 0 <= number < longest for number in wish.numbers):
         raise InvalidArgument("--only", f"prompts are numbered 0 to {longest - 1}: give some of these")
+    if wish.live:
+        prompts = prompts.model_copy(update={"live_classes": tuple(sorted({*prompts.live_classes, *wish.live}))})
     subjects = subjects_in(wish.subjects, prompts, classes=wish.classes)
     models = MeasuringModels(
         load_dino(_place(wish.dino)),
@@ -69,7 +72,7 @@ def plan_of(wish: Wish, system: System) -> tuple[EvaluationPlan, list[Evaluation
         clip_sha256=models.clip.digest,
         segmenter_sha256=models.segmenter.digest if models.segmenter else "",
         versions=library_versions(),
-        subjects={one.name: planned(one, demonstrations=wish.demonstrations) for one in subjects},
+        subjects={one.name: planned(one, demonstrations=wish.demonstrations, protocol=protocol) for one in subjects},
     )
     return plan, subjects, models
 

@@ -1,7 +1,7 @@
 """A server as a system under test: subjects are registered with it, pictures asked of it."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar
@@ -15,6 +15,8 @@ from suti.client.inputs import SamplerName, demonstration
 from suti.client.requests.generation import generate_request
 from suti.core.errors import InvalidArgument
 from suti.stages.evaluation.drawers import Demonstrations
+from suti.stages.evaluation.drawings import Outcome, as_they_come
+from suti.stages.evaluation.plan import check_model
 from suti.stages.evaluation.subjects import EvaluationSubject
 
 _AT_ONCE = 4  # requests; the server draws those of one form side by side
@@ -34,19 +36,25 @@ class ServerDrawer:
         suti: Suti,
         *,
         model: str,
+        sha256: str,
         steps: int,
         guidance: float | None,
         sampler: SamplerName,
         demonstrations: Demonstrations | None,
     ) -> None:
-        self._suti, self._model = suti, model
+        self._suti, self._model, self._sha256 = suti, model, sha256
         self._steps, self._guidance = steps, guidance
         self._sampler: SamplerName = sampler
         self._demonstrations = demonstrations
         self._registered: dict[str, str] = {}
 
-    def draw(self, subject: EvaluationSubject, prompt: str, seeds: Sequence[int]) -> list[Image.Image]:
-        """One picture for each seed. Raises RemoteError."""
+    def draw(self, subject: EvaluationSubject, prompt: str, seeds: Sequence[int]) -> Iterator[Outcome]:
+        """One outcome for each seed, as they come.
+
+        Raises:
+            EvaluationChanged: the server has another model by that name now.
+            RemoteTrouble: it cannot draw just now.
+        """
         subject_id = self._subject_id(subject)
 
         def ask(seed: int) -> Image.Image:
@@ -61,12 +69,13 @@ class ServerDrawer:
                     sampler_name=self._sampler,
                 )
             )
+            check_model(self._model, self._sha256, answer.model.sha256)
             (picture,) = answer.pictures
             png = picture.png or self._suti.read_picture(picture.store_key).png
             return Image.open(io.BytesIO(png), formats=["PNG"]).convert("RGB")
 
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="draw") as pool:
-            return list(pool.map(ask, seeds))
+            yield from as_they_come({pool.submit(ask, seed): seed for seed in seeds})
 
     def forget_subjects(self) -> None:
         """What was registered for the evaluation is deleted."""

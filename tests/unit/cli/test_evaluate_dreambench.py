@@ -85,3 +85,18 @@ def test_what_is_asked_wrongly_is_told_before_anything_is_drawn(evaluate: Call, 
 def test_two_evaluations_without_a_common_protocol_are_not_compared(evaluate: Call, tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="name the --out"):
         evaluate("compare", str(tmp_path), str(tmp_path))
+
+
+def test_a_horse_is_asked_for_as_what_lives_if_one_says_so_and_its_drawings_are_named(
+    evaluate: Call, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    given = ("--drawings", str(tmp_path), "--subjects", str(photos), "--out", str(out), *SMALL[:-2])
+
+    told = evaluate("dreambench", *given, "--class", "vase=horse", "--live", "horse")
+
+    subjects = json.loads((out / "evaluation.json").read_text())["subjects"]
+    assert (subjects["vase"]["kind"], subjects["candle"]["kind"]) == ("live", "object")
+    assert "0 of 0 subjects, few" in told.stdout
+    with pytest.raises(InvalidArgument, match="another name"):
+        evaluate("dreambench", *given, "--system", "real", "--out", str(tmp_path / "real"))

@@ -66,6 +66,11 @@ class Judge(Protocol):
         """Who it is and how it is asked: scores of different ids are not compared."""
         ...
 
+    @property
+    def max_references(self) -> int:
+        """How many references it is shown at the most."""
+        ...
+
     def judge(self, question: Question) -> Judgement:
         """The answers to one question. May be called by several threads at once.
 
@@ -88,17 +93,17 @@ class EndpointJudge:
 
     def __init__(self, endpoint: Endpoint, *, max_references: int = 4) -> None:
         self._endpoint = endpoint
-        self._max_references = max_references
+        self.max_references = max_references
 
     @property
     def judge_id(self) -> str:
-        """The model's name, how many references it sees, and which words it is asked with."""
+        """The model's name, how many references it sees at most, and which words it is asked with."""
         words = hashlib.sha256(_ASK.encode()).hexdigest()[:12]
-        return f"judge;model={self._endpoint.model};references={self._max_references};side=512;words={words}"
+        return f"judge;model={self._endpoint.model};references<={self.max_references};side=512;words={words}"
 
     def judge(self, question: Question) -> Judgement:
         """The model's answers. See `Judge` for what it raises."""
-        shown = question.references[: self._max_references]
+        shown = question.references[: self.max_references]
         asked = _ASK.format(count=len(shown), class_word=question.class_word, prompt=question.prompt)
         content = [
             {"type": "image_url", "image_url": {"url": data_url(picture)}} for picture in (*shown, question.drawing)

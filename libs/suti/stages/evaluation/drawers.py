@@ -3,11 +3,10 @@
 Legend: N pictures, K demonstrations, C channels, H height, W width.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image
 
 from suti.core.seeds import derive_seed
 from suti.ml.diffusion.latents import picture_to_tensor, tensor_to_picture, to_model_space, to_pictures
@@ -15,6 +14,8 @@ from suti.ml.diffusion.recipe import SamplingRecipe
 from suti.ml.subject.attention import SubjectContext
 from suti.ml.subject.drawing import draw_subject_pictures, encode_subject
 from suti.ml.subject.files import SubjectModel
+from suti.stages.evaluation.drawings import Outcome
+from suti.stages.evaluation.plan import PlannedSubject
 from suti.stages.evaluation.subjects import EvaluationSubject, open_picture
 from suti.stages.generation.painter import DrawingDiverged
 
@@ -32,8 +33,8 @@ class ModelDrawer:
         self._demonstrations = demonstrations
         self._encoded: tuple[str, SubjectContext] | None = None
 
-    def draw(self, subject: EvaluationSubject, prompt: str, seeds: Sequence[int]) -> list[Image.Image]:
-        """One picture for each seed. Raises DrawingDiverged."""
+    def draw(self, subject: EvaluationSubject, prompt: str, seeds: Sequence[int]) -> Iterator[Outcome]:
+        """One outcome for each seed, in order: one that diverged costs no other its place."""
         drawn_NCHW = draw_subject_pictures(
             self._model,
             prompts=[prompt] * len(seeds),
@@ -42,9 +43,11 @@ class ModelDrawer:
             recipe=self._sampling,
         )
         pictures_NCHW = to_pictures(self._model.base, drawn_NCHW)
-        if not bool(torch.isfinite(pictures_NCHW).all()):
-            raise DrawingDiverged("a picture is not made of numbers: lower --guidance, or evaluate another model")
-        return [tensor_to_picture(picture_CHW) for picture_CHW in pictures_NCHW]
+        for seed, picture_CHW in zip(seeds, pictures_NCHW, strict=True):
+            if bool(torch.isfinite(picture_CHW).all()):
+                yield seed, tensor_to_picture(picture_CHW)
+            else:
+                yield seed, DrawingDiverged("it is not made of numbers: lower --guidance, or evaluate another model")
 
     def _context(self, subject: EvaluationSubject) -> SubjectContext:
         if self._encoded is None or self._encoded[0] != subject.name:
@@ -56,12 +59,7 @@ class ModelDrawer:
         return self._encoded[1]
 
 
-def demonstrations_of(subject: EvaluationSubject, shown: Sequence[str]) -> list[tuple[Path, str]]:
-    """The subject's demonstrations; what `00.txt` says of `00.jpg`, else "a" and the class word."""
-    found: list[tuple[Path, str]] = []
-    for path in subject.files:
-        if path.name in shown:
-            told = path.with_suffix(".txt")
-            text = told.read_text(encoding="utf-8").strip() if told.is_file() else f"a {subject.class_word}"
-            found.append((path, text))
-    return found
+def demonstrations_of(subject: EvaluationSubject, planned: PlannedSubject) -> list[tuple[Path, str]]:
+    """The subject's demonstrations with their captions, as they were planned."""
+    captions = dict(zip(planned.shown, planned.captions, strict=True))
+    return [(path, captions[path.name]) for path in subject.files if path.name in captions]

@@ -2,21 +2,27 @@
 
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, as_completed
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from PIL import Image
 
-from suti.core.errors import BadConfiguration, PermanentError
+from suti.core.errors import BadConfiguration, PermanentError, SutiError
 from suti.core.seeds import derive_seed
 from suti.infra.store import Store
 from suti.ml.clusters.decode import PictureRefused
 from suti.ml.evaluation.prompts import Prompt
 from suti.stages.evaluation.measuring import Missing
-from suti.stages.evaluation.places import drawing_key
+from suti.stages.evaluation.places import drawing_key, failure_key
+from suti.stages.evaluation.plan import EvaluationChanged
 from suti.stages.evaluation.subjects import EvaluationSubject, Picture, open_picture
+from suti.stages.generation.painter import DrawingDiverged
+
+_NOT_YET = "DRAWING_MISSING"
 
 
 @dataclass(frozen=True)
@@ -40,12 +46,26 @@ class DrawingSource(Protocol):
         """
         ...
 
+    def there(self, subject: EvaluationSubject, prompt: Prompt, *, samples: int) -> list[Drawing]:
+        """What there is of it just now; nothing is drawn."""
+        ...
+
+
+type Outcome = tuple[int, Image.Image | PermanentError]
+"""A seed, and the picture that came of it, or why none ever will."""
+
 
 class Drawer(Protocol):
     """A system under test: the one call by which all of them draw."""
 
-    def draw(self, subject: EvaluationSubject, prompt: str, seeds: Sequence[int]) -> list[Image.Image]:
-        """One picture for each seed. Raises PermanentError where this prompt cannot be drawn."""
+    def draw(self, subject: EvaluationSubject, prompt: str, seeds: Sequence[int]) -> Iterator[Outcome]:
+        """One outcome for each seed, as they come. What is raised instead stops the evaluation.
+
+        Raises:
+            RetryableError: it cannot draw just now.
+            EvaluationChanged: it is not the system any more that the evaluation began with.
+            BadConfiguration: it never will draw anything.
+        """
         ...
 
 
@@ -56,6 +76,10 @@ class FolderDrawings:
         self._folder = folder
 
     def drawings(self, subject: EvaluationSubject, prompt: Prompt, *, asked: str, samples: int) -> list[Drawing]:
+        """What the folder has of the prompt."""
+        return self.there(subject, prompt, samples=samples)
+
+    def there(self, subject: EvaluationSubject, prompt: Prompt, *, samples: int) -> list[Drawing]:
         """What the folder has of the prompt."""
         place = _numbered(self._folder / subject.name).get(prompt.number)
         files = _numbered(place) if place is not None else {}
@@ -81,27 +105,65 @@ class KeptDrawings:
 
     def drawings(self, subject: EvaluationSubject, prompt: Prompt, *, asked: str, samples: int) -> list[Drawing]:
         """One for each sample; what an earlier call drew is not drawn again."""
-        keys = [drawing_key(self._prefix, subject.name, prompt.number, sample) for sample in range(samples)]
-        seeds = [seed_of(self._seed, subject.name, prompt.number, sample) for sample in range(samples)]
-        wanted = [sample for sample in range(samples) if not self._store.exists(keys[sample])]
+        place = (subject.name, prompt.number)
+        seeds = [seed_of(self._seed, *place, sample) for sample in range(samples)]
+        wanted = {
+            seeds[one.sample]: one.sample
+            for one in self.there(subject, prompt, samples=samples)
+            if isinstance(one.found, Missing) and one.found.reason == _NOT_YET
+        }
+        failed: dict[int, Missing] = {}
         if wanted:
-            try:
-                drawn = self._drawer.draw(subject, asked, [seeds[sample] for sample in wanted])
-            except BadConfiguration:
-                raise
-            except PermanentError as error:
-                failed = Missing(error.reason, str(error))
-                return [
-                    Drawing(sample, failed if sample in wanted else self._open(keys[sample]), seeds[sample])
-                    for sample in range(samples)
-                ]
-            for sample, picture in zip(wanted, drawn, strict=True):
-                self._store.put(keys[sample], _png(picture))
-        return [Drawing(sample, self._open(keys[sample]), seeds[sample]) for sample in range(samples)]
+            for seed, outcome in self._drawer.draw(subject, asked, list(wanted)):
+                if isinstance(outcome, PermanentError):
+                    failed[wanted[seed]] = Missing(outcome.reason, str(outcome))
+                    if isinstance(outcome, DrawingDiverged):  # the same seed would diverge again
+                        told = json.dumps({"reason": outcome.reason, "detail": str(outcome)})
+                        self._store.put(failure_key(self._prefix, *place, wanted[seed]), told.encode())
+                else:
+                    self._store.put(drawing_key(self._prefix, *place, wanted[seed]), _png(outcome))
+        found = self.there(subject, prompt, samples=samples)
+        return [replace(one, found=failed[one.sample]) if one.sample in failed else one for one in found]
+
+    def there(self, subject: EvaluationSubject, prompt: Prompt, *, samples: int) -> list[Drawing]:
+        """What was drawn, or could not be, so far."""
+        place = (subject.name, prompt.number)
+        return [
+            Drawing(sample, self._kept(*place, sample), seed_of(self._seed, *place, sample))
+            for sample in range(samples)
+        ]
+
+    def _kept(self, subject: str, number: int, sample: int) -> Picture | Missing:
+        drawn, failed = (of(self._prefix, subject, number, sample) for of in (drawing_key, failure_key))
+        if self._store.exists(drawn):
+            return self._open(drawn)
+        if self._store.exists(failed):
+            return Missing(**json.loads(self._store.get(failed)))
+        return Missing(_NOT_YET, f"{drawn} is not drawn yet")
 
     def _open(self, key: str) -> Picture:
         image = Image.open(io.BytesIO(self._store.get(key)), formats=["PNG"]).convert("RGB")
         return Picture(None, image, hashlib.sha256(image.tobytes()).hexdigest())
+
+
+def as_they_come(drawing: Mapping[Future[Image.Image], int]) -> Iterator[Outcome]:
+    """The outcomes of pictures that are being drawn, by seed; one that fails costs no other its place.
+
+    Raises:
+        SutiError: what stops the evaluation, once all others are there.
+    """
+    stopped: SutiError | None = None
+    for future in as_completed(drawing):
+        try:
+            yield drawing[future], future.result()
+        except (BadConfiguration, EvaluationChanged) as error:
+            stopped = error
+        except PermanentError as error:
+            yield drawing[future], error
+        except SutiError as error:
+            stopped = stopped or error
+    if stopped is not None:
+        raise stopped
 
 
 def seed_of(seed: int, subject: str, number: int, sample: int) -> int:

@@ -4,8 +4,10 @@ A question that was never answered is a row without score and with its reason. W
 call asks again; a judge that answers nonsense is not asked the same for ever.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from threading import Lock
 
 from PIL import Image
@@ -17,13 +19,13 @@ from suti.stages.evaluation.drawings import Drawing, DrawingSource
 from suti.stages.evaluation.measuring import Measured, Missing
 from suti.stages.evaluation.plan import EvaluationPlan
 from suti.stages.evaluation.rows import EvaluationRow
-from suti.stages.evaluation.subjects import EvaluationSubject, open_pictures
-from suti.stages.evaluation.work import EvaluationFolder, Sheet, shard_name
+from suti.stages.evaluation.subjects import EvaluationSubject, Picture, open_pictures
+from suti.stages.evaluation.work import EvaluationFolder, Sheet, is_about, shard_name
 from suti.stages.progress import Progress, silent
 
 _PARALLEL = 8
 _PATIENCE = 8  # questions in a row that found nobody; then the rest is marked without asking
-_ASK_AGAIN = frozenset({"ENDPOINT_UNAVAILABLE", "DRAWING_MISSING", "PICTURE_UNREADABLE", "DRAWING_DIVERGED"})
+_ASK_AGAIN = frozenset({"ENDPOINT_UNAVAILABLE", "NO_REFERENCES"})
 
 
 def judge_all(
@@ -44,23 +46,44 @@ def judge_all(
     done = 0
     progress(done, plan.drawings, "drawings judged")
     for subject in subjects:
-        shown = plan.subjects[subject.name].shown
-        pictures, _ = open_pictures([path for path in subject.files if path.name in shown])
-        references = [one.image.convert("RGB") for one in pictures]
+        planned = plan.subjects[subject.name]
+        pictures, refused = open_pictures([path for path in subject.files if path.name in planned.shown])
+        references = _References(pictures[: judge.max_references], missing=len(refused))
+        sha256 = "" if refused else planned.sha256  # shown to a judge in part, they are shown once more
         for prompt in plan.prompts_of(subject.kind):
-            known = folder.judged(subject.name, shard_name(prompt)) or []
+            sheet, shard = Sheet.of(plan, subject, sha256, prompt), shard_name(prompt)
+            drawings = source.drawings(subject, prompt, asked=sheet.asked, samples=plan.samples)
+            known = [
+                row
+                for row in folder.judged(subject.name, shard, judge.judge_id) or []
+                if row.reason not in _ASK_AGAIN and row.subject_sha256 == planned.sha256
+            ]
             kept = {
-                row.sample: [one for one in known if one.sample == row.sample]
-                for row in known
-                if row.reason not in _ASK_AGAIN and row.protocol_id == judge.judge_id
+                one.sample: rows
+                for one in drawings
+                if (rows := [row for row in known if row.sample == one.sample and is_about(row, one)])
             }
             if len(kept) < plan.samples:
-                sheet = Sheet.of(plan, subject, prompt)
-                drawings = source.drawings(subject, prompt, asked=sheet.asked, samples=plan.samples)
                 rows = _judge_prompt(sheet, drawings, asking=asking, references=references, kept=kept)
-                folder.keep_judged(subject.name, shard_name(prompt), rows)
+                folder.keep_judged(subject.name, shard, judge.judge_id, rows)
             done += plan.samples
             progress(done, plan.drawings, "drawings judged")
+
+
+@dataclass(frozen=True)
+class _References:
+    """What is shown to a judge, and how many pictures more should be."""
+
+    pictures: Sequence[Picture]
+    missing: int
+
+    @property
+    def images(self) -> list[Image.Image]:
+        return [one.image.convert("RGB") for one in self.pictures]
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256("\n".join(one.pixels_sha256 for one in self.pictures).encode()).hexdigest()
 
 
 class _Asking:
@@ -93,23 +116,23 @@ def _judge_prompt(
     drawings: Sequence[Drawing],
     *,
     asking: _Asking,
-    references: Sequence[Image.Image],
+    references: _References,
     kept: Mapping[int, Sequence[EvaluationRow]],
 ) -> list[EvaluationRow]:
     def answer(drawing: Drawing) -> Sequence[EvaluationRow]:
         if drawing.sample in kept:
             return kept[drawing.sample]
         found: Mapping[str, float] | Missing
-        if not references:
+        if not references.pictures:
             found = Missing("NO_REFERENCES", "there is no picture to show to a judge")
         elif isinstance(drawing.found, Missing):
             found = drawing.found
         else:
             drawn = drawing.found.image.convert("RGB")
-            found = asking.ask(Question(drawn, references, sheet.subject.class_word, sheet.text))
+            found = asking.ask(Question(drawn, references.images, sheet.subject.class_word, sheet.text))
         scores = dict.fromkeys(METRICS, found) if isinstance(found, Missing) else found
-        judge_id = asking.judge.judge_id
-        return [sheet.row(drawing, metric, Measured(scores[metric]), judge_id=judge_id) for metric in METRICS]
+        judge_id, seen = asking.judge.judge_id, (len(references.pictures), references.missing, references.sha256)
+        return [sheet.row(drawing, metric, Measured(scores[metric], *seen), judge_id=judge_id) for metric in METRICS]
 
     with ThreadPoolExecutor(max_workers=_PARALLEL, thread_name_prefix="judge") as pool:
         return [row for rows in pool.map(answer, drawings) for row in rows]

@@ -1,15 +1,17 @@
 """What is evaluated, frozen before the first picture: an evaluation that goes on goes on with the same plan."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
-from suti.core.errors import PermanentError
+from suti.core.errors import InvalidArgument, PermanentError
 from suti.infra.store import ObjectMissing, Store
 from suti.ml.evaluation.prompts import Kind, Prompt, PromptSet, prompts_for
 from suti.ml.evaluation.protocols import Protocol
-from suti.stages.evaluation.places import PLAN
+from suti.stages.evaluation.places import PARTS, PLAN
+from suti.stages.evaluation.rows import REAL_SYSTEM
 
 
 class EvaluationChanged(PermanentError):
@@ -17,6 +19,15 @@ class EvaluationChanged(PermanentError):
 
     reason: ClassVar[str] = "EVALUATION_CHANGED"
     grpc_code = "FAILED_PRECONDITION"
+
+
+def check_model(name: str, planned_sha256: str, sha256: str) -> None:
+    """Raises EvaluationChanged if a drawing comes from another model than the plan says."""
+    if sha256 != planned_sha256:
+        raise EvaluationChanged(
+            f"{name} was {planned_sha256[:12]} when the evaluation began and is {sha256[:12] or 'unknown'} now: "
+            "choose another --out for the new one"
+        )
 
 
 class System(BaseModel):
@@ -38,7 +49,17 @@ class PlannedSubject(BaseModel):
     class_word: str
     kind: Kind
     pictures: dict[str, str] = Field(description="File name -> SHA-256 of its pixels; empty where it cannot be opened.")
+    masks: dict[str, str] = Field(
+        default={},
+        description="File name -> SHA-256 of its given mask, where the protocol removes backgrounds.",
+    )
     shown: tuple[str, ...] = Field(description="Those that the system saw: its demonstrations.")
+    captions: tuple[str, ...] = Field(default=(), description="What was said of each of them.")
+
+    @property
+    def sha256(self) -> str:
+        """Over all of it: rows that carry it were measured against just this."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
 
 class EvaluationPlan(BaseModel):
@@ -76,6 +97,11 @@ class EvaluationPlan(BaseModel):
         return class_word if self.protocol.text == "class" else self.subject_words(class_word)
 
     @property
+    def prompts_sha256(self) -> str:
+        """Over the set of prompts: its name may be a file's, and files change."""
+        return hashlib.sha256(self.prompt_set.model_dump_json().encode()).hexdigest()
+
+    @property
     def drawings(self) -> int:
         """How many there will be."""
         return sum(len(self.prompts_of(one.kind)) for one in self.subjects.values()) * self.samples
@@ -84,19 +110,34 @@ class EvaluationPlan(BaseModel):
 def freeze(plan: EvaluationPlan, store: Store, *, prefix: str = "") -> None:
     """The plan lies in the folder from now on, or lay there already.
 
+    Where one lies there that lacked a real picture or had another mask, ours takes its place: rows carry the digest of
+    their subject, so those that were measured without are measured again.
+
     Raises:
-        EvaluationChanged: another one lies there, and its rows are not ours; the field is named.
+        EvaluationChanged: another one lies there, and its rows are not ours (the field is named); or its plan was
+            deleted and its drawings or rows are still there.
+        InvalidArgument: the system has a name that is taken.
     """
-    place = f"{prefix}{PLAN}"
-    if store.create(place, (plan.model_dump_json(indent=1) + "\n").encode()):
-        return
+    if plan.system.name == REAL_SYSTEM:
+        raise InvalidArgument("--system", f"{REAL_SYSTEM!r} is what rows about real pictures say: choose another name")
+    place, ours = f"{prefix}{PLAN}", (plan.model_dump_json(indent=1) + "\n").encode()
+    if not store.exists(place):
+        left = next((info.key for part in PARTS for info in store.list(f"{prefix}{part}")), "")
+        if left and not store.exists(place):  # whoever wrote it since has written its plan before
+            raise EvaluationChanged(
+                f"{store.url} holds {left}, but no plan that says whose it is: choose another --out, or delete it whole"
+            )
+        if store.create(place, ours):
+            return
     known = read_plan(store, prefix=prefix)
     told, wanted = known.model_dump(mode="json"), plan.model_dump(mode="json")
     for field in wanted:
-        if told[field] != wanted[field]:
+        if told[field] != wanted[field] and not (field == "subjects" and _mended(known.subjects, plan.subjects)):
             raise EvaluationChanged(
-                f"{store.url} holds an evaluation with another {field}: choose another --out, or delete that one"
+                f"{store.url} holds an evaluation with another {field}: choose another --out, or delete it whole"
             )
+    if known != plan:
+        store.put(place, ours)
 
 
 def read_plan(store: Store, *, prefix: str = "") -> EvaluationPlan:
@@ -106,3 +147,17 @@ def read_plan(store: Store, *, prefix: str = "") -> EvaluationPlan:
     except (ObjectMissing, ValidationError) as error:
         problem = str(error).splitlines()[0]
         raise EvaluationChanged(f"{store.url} holds no evaluation ({problem}): name the folder of one") from error
+
+
+def _mended(known: Mapping[str, PlannedSubject], wanted: Mapping[str, PlannedSubject]) -> bool:
+    """Whether subjects differ in masks and formerly unreadable pictures alone: nothing that changes a drawing."""
+    if known.keys() != wanted.keys():
+        return False
+    for name, ours in wanted.items():
+        theirs = known[name]
+        there = {file: sha256 for file, sha256 in theirs.pictures.items() if sha256}
+        same_pictures = theirs.pictures.keys() == ours.pictures.keys() and there.items() <= ours.pictures.items()
+        same_otherwise = theirs.model_copy(update={"pictures": ours.pictures, "masks": ours.masks}) == ours
+        if not (same_pictures and same_otherwise):
+            return False
+    return True

@@ -1,9 +1,10 @@
-"""One shard of an evaluation of subjects in the store: the work of one machine, in any process and any order."""
+"""An evaluation of subjects in the store, shard by shard: in any process and any order."""
 
 import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from suti.infra.store import Store
 from suti.ml.evaluation.prompts import Prompt
@@ -17,35 +18,54 @@ from suti.stages.evaluation.subjects import EvaluationSubject
 from suti.stages.evaluation.work import REAL_SHARD, EvaluationFolder, SubjectWork, shard_name
 from suti.stages.generation.subjects import Subject, SubjectShelf
 
+_KEPT: Final = 4  # subjects whose real pictures are held as looked at: tickets come in the order of subjects
 
-def evaluate_shard(
-    store: Store,
-    operation_id: str,
-    *,
-    order: EvaluationOrder,
-    subject: OrderedSubject,
-    prompt: Prompt | None,
-    system: System,
-    drawer: Drawer,
-    models: MeasuringModels,
-) -> None:
-    """The rows of one prompt of one subject, or of its real pictures, are written; drawings are kept as they come.
+
+class StoredEvaluation:
+    """An evaluation as one process sees it: its plan frozen once, each subject looked at once for all its prompts.
+
+    Safe to use from several threads: two that want the same subject at once look at it twice.
 
     Raises:
         SubjectMissing: a subject was deleted.
         EvaluationChanged: models or subjects are not those that the evaluation began with.
     """
-    prefix, shelf = evaluation_prefix(operation_id), SubjectShelf(store)
-    plan = _plan(order, {one.subject_id: shelf.get(one.subject_id) for one in order.subjects}, system, models)
-    freeze(plan, store, prefix=prefix)
-    folder = EvaluationFolder(store, prefix)
-    with _on_disk(shelf, shelf.get(subject.subject_id), plan) as found:
-        work = SubjectWork(plan, found, models)
+
+    def __init__(
+        self, store: Store, operation_id: str, *, order: EvaluationOrder, system: System, models: MeasuringModels
+    ) -> None:
+        self._store, self._models = store, models
+        self._prefix, self._shelf = evaluation_prefix(operation_id), SubjectShelf(store)
+        subjects = {one.subject_id: self._shelf.get(one.subject_id) for one in order.subjects}
+        self._plan = _plan(order, subjects, system, models)
+        freeze(self._plan, store, prefix=self._prefix)
+        self._folder = EvaluationFolder(store, self._prefix)
+        self._looked_at: dict[str, SubjectWork] = {}  # the last few
+
+    def do_shard(self, subject: OrderedSubject, prompt: Prompt | None, drawer: Drawer) -> None:
+        """The rows of one prompt of one subject, or of its real pictures, are written; drawings are kept as they come.
+
+        Raises:
+            SubjectMissing: the subject was deleted.
+            EvaluationChanged: it is another model that draws by now.
+            RetryableError: it cannot draw just now; what was drawn is kept.
+        """
+        work = self._work(self._shelf.get(subject.subject_id))
         if prompt is None:
-            folder.keep(found.name, REAL_SHARD, work.real_rows())
+            self._folder.keep(subject.subject_id, REAL_SHARD, work.real_rows())
         else:
-            source = KeptDrawings(drawer, store, prefix=prefix, seed=plan.seed)
-            folder.keep(found.name, shard_name(prompt), work.rows(prompt, source))
+            source = KeptDrawings(drawer, self._store, prefix=self._prefix, seed=self._plan.seed)
+            self._folder.keep(subject.subject_id, shard_name(prompt), work.rows(prompt, source))
+
+    def _work(self, subject: Subject) -> SubjectWork:
+        if (known := self._looked_at.get(subject.subject_id)) is not None:
+            return known
+        with _on_disk(self._shelf, subject, self._plan) as found:
+            work = SubjectWork(self._plan, found, self._models)
+        for oldest in list(self._looked_at)[: 1 - _KEPT]:
+            self._looked_at.pop(oldest, None)
+        self._looked_at[subject.subject_id] = work
+        return work
 
 
 def _plan(
@@ -70,6 +90,7 @@ def _plan(
                 kind=prompts.kind_of(one.class_word),
                 pictures=dict(zip(_names(subject := subjects[one.subject_id]), subject.pixels_sha256, strict=True)),
                 shown=_names(subject),
+                captions=subject.captions,
             )
             for one in order.subjects
         },

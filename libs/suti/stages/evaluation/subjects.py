@@ -40,6 +40,7 @@ class Picture:
     path: Path | None  # None for one that was never a file of its own
     image: Image.Image
     pixels_sha256: str  # over its raw RGB bytes
+    mask_sha256: str = ""  # over what is given as its mask, a file or an alpha channel; empty where nothing is
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def open_picture(path: Path) -> Picture:
         if "A" in found.getbands() or "transparency" in found.info:
             alpha = ImageOps.exif_transpose(found).convert("RGBA").getchannel("A").resize(image.size)
             image.putalpha(alpha)
-    return Picture(path, image, hashlib.sha256(image.convert("RGB").tobytes()).hexdigest())
+    return Picture(path, image, hashlib.sha256(image.convert("RGB").tobytes()).hexdigest(), _given_mask(path, image))
 
 
 def open_pictures(files: Sequence[Path]) -> tuple[list[Picture], dict[Path, str]]:
@@ -95,6 +96,19 @@ def open_pictures(files: Sequence[Path]) -> tuple[list[Picture], dict[Path, str]
         except (PictureRefused, OSError) as error:
             refused[path] = str(error)
     return opened, refused
+
+
+def caption_of(path: Path, class_word: str) -> str:
+    """What `00.txt` says of `00.jpg`, else "a" and the class word."""
+    told = path.with_suffix(".txt")
+    return told.read_text(encoding="utf-8").strip() if told.is_file() else f"a {class_word}"
+
+
+def _given_mask(path: Path, image: Image.Image) -> str:
+    beside = path.with_name(f"{path.stem}{MASK_SUFFIX}")
+    if beside.is_file():
+        return hashlib.sha256(beside.read_bytes()).hexdigest()
+    return hashlib.sha256(image.getchannel("A").tobytes()).hexdigest() if image.mode == "RGBA" else ""
 
 
 def _subject(folder: Path, prompts: PromptSet, classes: Mapping[str, str]) -> EvaluationSubject:

@@ -2,13 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from statistics import fmean
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from suti.ml.evaluation.intervals import bootstrap_mean, compare
 from suti.ml.evaluation.judging import METRICS as JUDGED
 from suti.stages.evaluation.measuring import METRICS
-from suti.stages.evaluation.rows import EvaluationRow
+from suti.stages.evaluation.rows import REAL_SYSTEM, EvaluationRow
+
+_RESAMPLED: Final = 2  # subjects, below which there is nothing to resample
 
 
 class Total(BaseModel):
@@ -20,13 +24,15 @@ class Total(BaseModel):
     metric: str
     condition: str = Field(description="`all`, or a skill.")
     mean: float | None = Field(description="None where there is not one score.")
-    low: float | None = Field(description="Lower bound of the 95 % interval, subjects resampled.")
+    low: float | None = Field(
+        description="Lower bound of the 95 % interval, subjects resampled; None below two subjects."
+    )
     high: float | None
     n: int = Field(description="Pictures with a score.")
     subjects: int = Field(description="Subjects with a score.")
     missing: int = Field(description="Pictures without one; they are in no mean.")
     reasons: dict[str, int] = Field(description="Why they have none.")
-    short_of_references: int = Field(description="Scores that are a mean over fewer references than they should be.")
+    short_of_references: int = Field(description="Scores measured against fewer pictures than they should be.")
     protocol_id: str
     model_sha256: str
 
@@ -40,13 +46,16 @@ class Difference(BaseModel):
     other: str
     metric: str
     condition: str
-    mean: float = Field(description="How much the first lies above the second.")
-    low: float
-    high: float
-    probability: float = Field(description="That the first is above the second: bootstrap over subjects.")
+    mean: float | None = Field(description="How much the first lies above the second; None without a pair.")
+    low: float | None = Field(description="Bounds of the 95 % interval; None below two subjects.")
+    high: float | None
+    probability: float | None = Field(
+        description="That the first is above the second: bootstrap over subjects. None below two of them."
+    )
     n: int = Field(description="Pairs of pictures.")
     subjects: int
     unpaired: int = Field(description="Scores of either that the other has no counterpart of; they are left out.")
+    mismatched: int = Field(description="Pairs that were measured against different pictures or texts; left out.")
     protocol_id: str
 
 
@@ -58,13 +67,14 @@ def totals(rows: Iterable[EvaluationRow]) -> list[Total]:
             groups.setdefault((row.system, row.metric, condition, row.protocol_id), []).append(row)
     found = [_total(*key[:3], rows_of) for key, rows_of in groups.items()]
     order = {metric: place for place, metric in enumerate((*METRICS, *JUDGED))}
-    return sorted(found, key=lambda one: (one.system == "real", one.condition, order.get(one.metric, len(order))))
+    return sorted(found, key=lambda one: (one.system == REAL_SYSTEM, one.condition, order.get(one.metric, len(order))))
 
 
 def differences(one: Iterable[EvaluationRow], other: Iterable[EvaluationRow]) -> list[Difference]:
     """What the first system has over the second, for every metric that both were given under one protocol.
 
-    Rows are paired by subject, prompt, sample and metric; rows about real pictures are of no system.
+    Rows are paired by subject, prompt, sample and metric; rows about real pictures are of no system. Pairs that were
+    not measured against the same are counted, and in no mean.
     """
     first, second = _by_pair(one), _by_pair(other)
     metrics = sorted({(key[0], key[-1]) for key in first.keys() & second.keys()})
@@ -82,16 +92,17 @@ def differences(one: Iterable[EvaluationRow], other: Iterable[EvaluationRow]) ->
 
 def _total(system: str, metric: str, condition: str, rows: Sequence[EvaluationRow]) -> Total:
     scored = [(row.score, row.subject) for row in rows if row.score is not None]
-    interval = bootstrap_mean([score for score, _ in scored], groups=[name for _, name in scored]) if scored else None
+    values, names = [score for score, _ in scored], [name for _, name in scored]
+    interval = bootstrap_mean(values, groups=names) if len(set(names)) >= _RESAMPLED else None
     return Total(
         system=system,
         metric=metric,
         condition=condition,
-        mean=interval.mean if interval else None,
+        mean=fmean(values) if values else None,
         low=interval.low if interval else None,
         high=interval.high if interval else None,
         n=len(scored),
-        subjects=len({name for _, name in scored}),
+        subjects=len(set(names)),
         missing=len(rows) - len(scored),
         reasons=dict(sorted(Counter(row.reason for row in rows if row.score is None).items())),
         short_of_references=sum(row.references_missing > 0 for row in rows if row.score is not None),
@@ -100,25 +111,31 @@ def _total(system: str, metric: str, condition: str, rows: Sequence[EvaluationRo
     )
 
 
-def _by_pair(rows: Iterable[EvaluationRow]) -> dict[tuple[str, str, str, int, int, str], EvaluationRow]:
+def _by_pair(rows: Iterable[EvaluationRow]) -> dict[tuple[str, str, str, str, int, str], EvaluationRow]:
     return {(row.protocol_id, *row.pair): row for row in rows if row.score is not None and row.prompt_number >= 0}
 
 
 def _difference(pairs: Sequence[tuple[EvaluationRow, EvaluationRow]], condition: str, *, unpaired: int) -> Difference:
-    one, other = [a.score or 0.0 for a, _ in pairs], [b.score or 0.0 for _, b in pairs]
-    found = compare(one, other, groups=[a.subject for a, _ in pairs])
     first, second = pairs[0]
+    alike = [(a, b) for a, b in pairs if a.basis == b.basis]
+    one, other, names = (
+        [a.score or 0.0 for a, _ in alike],
+        [b.score or 0.0 for _, b in alike],
+        [a.subject for a, _ in alike],
+    )
+    found = compare(one, other, groups=names) if len(set(names)) >= _RESAMPLED else None
     return Difference(
         one=first.system,
         other=second.system,
         metric=first.metric,
         condition=condition,
-        mean=found.difference.mean,
-        low=found.difference.low,
-        high=found.difference.high,
-        probability=found.probability,
-        n=len(pairs),
-        subjects=found.groups,
+        mean=fmean(a - b for a, b in zip(one, other, strict=True)) if alike else None,
+        low=found.difference.low if found else None,
+        high=found.difference.high if found else None,
+        probability=found.probability if found else None,
+        n=len(alike),
+        subjects=len(set(names)),
         unpaired=unpaired,
+        mismatched=len(pairs) - len(alike),
         protocol_id=first.protocol_id,
     )

@@ -1,29 +1,29 @@
 """An evaluation's way from plan to rows, one prompt of one subject after the other; what is done is not done again.
 
 A shard is one prompt of one subject: it is drawn, measured, and its rows written in one piece. Rows that say why there
-is no score stay rows; where the reason may have gone since (a picture that was missing), the shard is measured again.
+is no score stay rows. A shard is settled while its rows are about the pictures that lie there now, measured against the
+subject as it is planned now; otherwise it is measured again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Self
 
 from suti.infra.store import ObjectMissing, Store
 from suti.infra.tables import from_parquet, to_parquet
 from suti.ml.evaluation.prompts import Prompt
+from suti.ml.evaluation.protocols import Protocol
 from suti.stages.evaluation.drawings import Drawing, DrawingSource
 from suti.stages.evaluation.measuring import METRICS, Measured, MeasuringModels, Missing, SubjectRuler
 from suti.stages.evaluation.places import judged_key, rows_key
 from suti.stages.evaluation.plan import EvaluationPlan, PlannedSubject
-from suti.stages.evaluation.rows import REAL, EvaluationRow
-from suti.stages.evaluation.subjects import EvaluationSubject, Picture, open_pictures
+from suti.stages.evaluation.rows import REAL, REAL_SYSTEM, EvaluationRow
+from suti.stages.evaluation.subjects import EvaluationSubject, Picture, caption_of, open_pictures
 from suti.stages.progress import Progress, silent
 
 REAL_SHARD: Final = "real"
 _MAX_DETAIL_CHARS = 300
-_MAY_HEAL: Final = frozenset(
-    {"DRAWING_MISSING", "PICTURE_UNREADABLE", "MASK_MISSING", "MASK_EMPTY", "MASK_UNFIT", "DRAWING_DIVERGED"}
-)
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,17 @@ class EvaluationFolder:
         """A shard's rows, None where nobody wrote any."""
         return self._read(rows_key(self.prefix, subject, shard))
 
-    def judged(self, subject: str, shard: str) -> list[EvaluationRow] | None:
-        """What a judge said of it, None where nobody asked."""
-        return self._read(judged_key(self.prefix, subject, shard))
+    def judged(self, subject: str, shard: str, judge_id: str) -> list[EvaluationRow] | None:
+        """What that judge said of it, None where nobody asked."""
+        return self._read(judged_key(self.prefix, subject, shard, judge_id))
 
     def keep(self, subject: str, shard: str, rows: Sequence[EvaluationRow]) -> None:
         """The shard's rows from now on."""
         self.store.put(rows_key(self.prefix, subject, shard), to_parquet(rows, EvaluationRow))
 
-    def keep_judged(self, subject: str, shard: str, rows: Sequence[EvaluationRow]) -> None:
-        """The judge's rows of it from now on."""
-        self.store.put(judged_key(self.prefix, subject, shard), to_parquet(rows, EvaluationRow))
+    def keep_judged(self, subject: str, shard: str, judge_id: str, rows: Sequence[EvaluationRow]) -> None:
+        """That judge's rows of it from now on; other judges' stay."""
+        self.store.put(judged_key(self.prefix, subject, shard, judge_id), to_parquet(rows, EvaluationRow))
 
     def all_rows(self) -> list[EvaluationRow]:
         """Every row that there is, measured and judged, by subject and prompt."""
@@ -79,20 +79,28 @@ def measure_all(
     done = 0
     progress(done, plan.drawings, "drawings measured")
     for subject in subjects:
-        open_shards = [shard for shard in shards_of(plan, subject) if not _is_settled(folder.rows(subject.name, shard))]
-        todo = len([shard for shard in open_shards if shard != REAL_SHARD]) * plan.samples
-        done += len(plan.prompts_of(subject.kind)) * plan.samples - todo
-        if not open_shards:
-            progress(done, plan.drawings, "drawings measured")
+        prompts, sha256 = plan.prompts_of(subject.kind), plan.subjects[subject.name].sha256
+        todo = [
+            prompt
+            for prompt in prompts
+            if not _is_settled(
+                folder.rows(subject.name, shard_name(prompt)),
+                sha256,
+                source.there(subject, prompt, samples=plan.samples),
+            )
+        ]
+        real = plan.real and not _is_settled(folder.rows(subject.name, REAL_SHARD), sha256)
+        done += (len(prompts) - len(todo)) * plan.samples
+        progress(done, plan.drawings, "drawings measured")
+        if not todo and not real:
             continue
         work = SubjectWork(plan, subject, models)
-        if REAL_SHARD in open_shards:
+        if real:
             folder.keep(subject.name, REAL_SHARD, work.real_rows())
-        for prompt in plan.prompts_of(subject.kind):
-            if shard_name(prompt) in open_shards:
-                folder.keep(subject.name, shard_name(prompt), work.rows(prompt, source))
-                done += plan.samples
-                progress(done, plan.drawings, "drawings measured")
+        for prompt in todo:
+            folder.keep(subject.name, shard_name(prompt), work.rows(prompt, source))
+            done += plan.samples
+            progress(done, plan.drawings, "drawings measured")
 
 
 @dataclass(frozen=True)
@@ -101,34 +109,39 @@ class Sheet:
 
     plan: EvaluationPlan
     subject: EvaluationSubject
+    subject_sha256: str  # of the subject as it was seen; another one than the plan's is seen again
     prompt: Prompt | None
-    asked: str  # what the system is asked for
-    text: str  # what CLIP-T reads
+    asked: str = ""  # what the system is asked for
+    text: str = ""  # what CLIP-T reads
 
     @classmethod
-    def of(cls, plan: EvaluationPlan, subject: EvaluationSubject, prompt: Prompt | None) -> Self:
+    def of(cls, plan: EvaluationPlan, subject: EvaluationSubject, subject_sha256: str, prompt: Prompt | None) -> Self:
         """The sheet of a prompt, its texts written out."""
         if prompt is None:
-            return cls(plan, subject, None, "", "")
+            return cls(plan, subject, subject_sha256, None)
         asked, text = (words(subject.class_word) for words in (plan.subject_words, plan.text_words))
-        return cls(plan, subject, prompt, prompt.text(asked), prompt.text(text))
+        return cls(plan, subject, subject_sha256, prompt, prompt.text(asked), prompt.text(text))
 
     def row(self, drawing: Drawing, metric: str, measured: Measured, *, judge_id: str = "") -> EvaluationRow:
         """One metric of one picture as it is kept."""
         plan, prompt = self.plan, self.prompt
         missing = measured.score if isinstance(measured.score, Missing) else None
         return EvaluationRow(
-            system="real" if prompt is None else plan.system.name,
+            system=REAL_SYSTEM if prompt is None else plan.system.name,
             system_sha256="" if prompt is None else plan.system.sha256,
             subject=self.subject.name,
+            subject_sha256=self.subject_sha256,
             class_word=self.subject.class_word,
             prompts=plan.prompts,
+            prompts_sha256=plan.prompts_sha256,
             prompt_number=REAL if prompt is None else prompt.number,
             skill="" if prompt is None else prompt.skill.value,
+            template="" if prompt is None else prompt.template,
             prompt=self.asked,
             sample=drawing.sample,
             seed=drawing.seed,
             pixels_sha256=drawing.found.pixels_sha256 if isinstance(drawing.found, Picture) else "",
+            mask_sha256=drawing.found.mask_sha256 if isinstance(drawing.found, Picture) else "",
             metric=metric,
             score=None if isinstance(measured.score, Missing) else measured.score,
             reason=missing.reason if missing else "",
@@ -136,6 +149,7 @@ class Sheet:
             text=self.text if metric == "clip_t" else "",
             references=measured.references,
             references_missing=measured.missing,
+            against_sha256=measured.against_sha256,
             protocol_id=judge_id or plan.protocol_id,
             dino_sha256="" if judge_id else plan.dino_sha256,
             clip_sha256="" if judge_id else plan.clip_sha256,
@@ -150,11 +164,14 @@ class SubjectWork:
     def __init__(self, plan: EvaluationPlan, subject: EvaluationSubject, models: MeasuringModels) -> None:
         self._plan, self._subject = plan, subject
         self._pictures, self._refused = open_pictures(subject.files)
-        shown = plan.subjects[subject.name].shown
+        planned_so = plan.subjects[subject.name]
+        self._sha256 = _as_seen(planned_so, self._pictures, self._refused).sha256
+        names = [_name(one) for one in self._pictures]
         self._ruler = SubjectRuler(
             self._pictures,
             unopened=len(self._refused),
-            shown=[place for place, one in enumerate(self._pictures) if _name(one) in shown],
+            shown=[place for place, name in enumerate(names) if name in planned_so.shown],
+            shown_unopened=len([name for name in planned_so.shown if name not in names]),
             class_word=subject.class_word,
             protocol=plan.protocol,
             models=models,
@@ -162,10 +179,10 @@ class SubjectWork:
 
     def rows(self, prompt: Prompt, source: DrawingSource) -> list[EvaluationRow]:
         """The rows of one prompt's drawings."""
-        sheet = Sheet.of(self._plan, self._subject, prompt)
+        sheet = Sheet.of(self._plan, self._subject, self._sha256, prompt)
         drawings = source.drawings(self._subject, prompt, asked=sheet.asked, samples=self._plan.samples)
         there = [one.found for one in drawings if isinstance(one.found, Picture)]
-        measured = iter(self._ruler.measure(there, text=sheet.text))
+        measured = iter(self._ruler.measure(there, text=sheet.text, absent=len(drawings) - len(there)))
         rows: list[EvaluationRow] = []
         for drawing in drawings:
             gone = drawing.found if isinstance(drawing.found, Missing) else None
@@ -175,7 +192,7 @@ class SubjectWork:
 
     def real_rows(self) -> list[EvaluationRow]:
         """Each real picture against the others: the upper end of the scale. Where there is none, a row says so."""
-        sheet = Sheet.of(self._plan, self._subject, None)
+        sheet = Sheet.of(self._plan, self._subject, self._sha256, None)
         lost = [Missing("PICTURE_UNREADABLE", f"{path}: {why}") for path, why in self._refused.items()]
         if not self._subject.files:
             lost.append(Missing("NO_REFERENCES", f"{self._subject.name} has no picture at all"))
@@ -188,23 +205,19 @@ class SubjectWork:
         ]
 
 
-def planned(subject: EvaluationSubject, *, demonstrations: int) -> PlannedSubject:
+def planned(subject: EvaluationSubject, *, demonstrations: int, protocol: Protocol) -> PlannedSubject:
     """The subject as a plan has it: its first usable pictures, by name, are its demonstrations."""
     pictures, refused = open_pictures(subject.files)
-    hashes = {_name(one): one.pixels_sha256 for one in pictures} | {path.name: "" for path in refused}
-    return PlannedSubject(
+    shown = pictures[:demonstrations]
+    empty = PlannedSubject(
         class_word=subject.class_word,
         kind=subject.kind,
-        pictures=dict(sorted(hashes.items())),
-        shown=tuple(_name(one) for one in pictures[:demonstrations]),
+        pictures={},
+        shown=tuple(_name(one) for one in shown),
+        captions=tuple(caption_of(one.path, subject.class_word) for one in shown if one.path is not None),
     )
-
-
-def shards_of(plan: EvaluationPlan, subject: EvaluationSubject) -> Iterator[str]:
-    """The names of a subject's shards."""
-    if plan.real:
-        yield REAL_SHARD
-    yield from map(shard_name, plan.prompts_of(subject.kind))
+    masks = dict.fromkeys(map(_name, pictures), "") if protocol.background == "removed" else {}
+    return _as_seen(empty.model_copy(update={"masks": masks}), pictures, refused)
 
 
 def shard_name(prompt: Prompt) -> str:
@@ -212,8 +225,25 @@ def shard_name(prompt: Prompt) -> str:
     return f"{prompt.number:02d}"
 
 
-def _is_settled(rows: list[EvaluationRow] | None) -> bool:
-    return rows is not None and not any(row.reason in _MAY_HEAL for row in rows)
+def _is_settled(rows: list[EvaluationRow] | None, subject_sha256: str, drawings: Sequence[Drawing] = ()) -> bool:
+    if rows is None or any(row.subject_sha256 != subject_sha256 for row in rows):
+        return False
+    measured = {row.sample: row for row in rows}
+    return all(one.sample in measured and is_about(measured[one.sample], one) for one in drawings)
+
+
+def is_about(row: EvaluationRow, drawing: Drawing) -> bool:
+    """Whether the row was measured on what lies there now."""
+    if isinstance(drawing.found, Missing):
+        return (row.pixels_sha256, row.reason) == ("", drawing.found.reason)
+    return (row.pixels_sha256, row.mask_sha256) == (drawing.found.pixels_sha256, drawing.found.mask_sha256)
+
+
+def _as_seen(subject: PlannedSubject, pictures: Sequence[Picture], refused: Mapping[Path, str]) -> PlannedSubject:
+    """The subject with the pictures and masks that were found: the planned one, if nothing changed meanwhile."""
+    hashes = {_name(one): one.pixels_sha256 for one in pictures} | {path.name: "" for path in refused}
+    masks = {_name(one): one.mask_sha256 for one in pictures} if subject.masks else {}
+    return subject.model_copy(update={"pictures": dict(sorted(hashes.items())), "masks": dict(sorted(masks.items()))})
 
 
 def _name(picture: Picture) -> str:

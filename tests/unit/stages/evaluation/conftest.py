@@ -1,7 +1,7 @@
 """Two subjects on disk, a system that draws anything at once, and encoders small enough for every test."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -19,11 +19,12 @@ from suti.ml.clip.encoder import load_clip
 from suti.ml.evaluation.dino import load_dino
 from suti.ml.evaluation.prompts import prompt_set
 from suti.ml.evaluation.protocols import DREAMBENCH, Protocol
-from suti.stages.evaluation.drawings import KeptDrawings
+from suti.stages.evaluation.drawings import KeptDrawings, Outcome
 from suti.stages.evaluation.measuring import MeasuringModels
 from suti.stages.evaluation.plan import EvaluationPlan, System
 from suti.stages.evaluation.subjects import EvaluationSubject, subjects_in
 from suti.stages.evaluation.work import EvaluationFolder, planned
+from suti.stages.generation.painter import DrawingDiverged
 
 ARGUMENTS = {"embed_dim": 24, "depth": 1, "num_heads": 2, "img_size": 32, "patch_size": 8}
 
@@ -63,11 +64,14 @@ class Colours:
 
     asked: list[tuple[str, str, tuple[int, ...]]] = field(default_factory=list[tuple[str, str, tuple[int, ...]]])
     fails: Callable[[str], None] = lambda _prompt: None
+    diverges: Callable[[str, int], bool] = lambda _prompt, _place: False
 
-    def draw(self, subject: EvaluationSubject, prompt: str, seeds: Sequence[int]) -> list[Image.Image]:
+    def draw(self, subject: EvaluationSubject, prompt: str, seeds: Sequence[int]) -> Iterator[Outcome]:
         self.fails(prompt)
         self.asked.append((subject.name, prompt, tuple(seeds)))
-        return [picture(seed % 1000, (32, 32)) for seed in seeds]
+        for place, seed in enumerate(seeds):
+            gone = self.diverges(prompt, place)
+            yield seed, DrawingDiverged("no numbers: lower the guidance") if gone else picture(seed % 1000, (32, 32))
 
 
 @dataclass
@@ -113,7 +117,7 @@ def bench(tmp_path: Path, photos: Path, models: MeasuringModels) -> MakeBench:
             dino_sha256=models.dino.digest,
             clip_sha256=models.clip.digest,
             versions="none",
-            subjects={one.name: planned(one, demonstrations=demonstrations) for one in subjects},
+            subjects={one.name: planned(one, demonstrations=demonstrations, protocol=protocol) for one in subjects},
         )
         return Bench(plan, subjects, models, EvaluationFolder(Store.open(f"file://{tmp_path / out}")), Colours())
 

@@ -1,6 +1,8 @@
 import base64
 import io
 import json
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import pytest
 from PIL import Image
@@ -12,7 +14,7 @@ from suti.stages.evaluation.plan import freeze
 from suti.stages.evaluation.summing import sum_up
 from suti.stages.evaluation.totals import Total
 from tests.unit.ml.captions.endpoint_server import ChatServer, Reply, Request, serving
-from tests.unit.stages.evaluation.conftest import Bench, MakeBench
+from tests.unit.stages.evaluation.conftest import Bench, MakeBench, picture
 
 
 def _yes(_: Request) -> str:
@@ -24,13 +26,19 @@ def _red_ones_only(request: Request) -> str:
     return json.dumps({"subject": 1, "text": int("a red" in request["messages"][0]["content"]), "photorealism": 1})
 
 
-def _judge(server: ChatServer, *, attempts: int = 2, timeout_s: float = 5) -> EndpointJudge:
-    return EndpointJudge(Endpoint(server.url, "tiny", attempts=attempts, timeout_s=timeout_s))
+@contextmanager
+def _judge(
+    server: ChatServer, *, name: str = "tiny", attempts: int = 2, timeout_s: float = 5
+) -> Generator[EndpointJudge]:
+    endpoint = Endpoint(server.url, name, attempts=attempts, timeout_s=timeout_s)
+    yield EndpointJudge(endpoint)
+    endpoint.close()
 
 
 def _judged(bench: Bench, server: ChatServer, **options: float) -> dict[tuple[str, str], Total]:
     freeze(bench.plan, bench.folder.store)
-    judge_all(bench.plan, bench.subjects, bench.source, _judge(server, **options), bench.folder)  # pyright: ignore[reportArgumentType] - two options
+    with _judge(server, **options) as judge:  # pyright: ignore[reportArgumentType] - two options
+        judge_all(bench.plan, bench.subjects, bench.source, judge, bench.folder)
     return {(total.metric, total.condition): total for total in sum_up(bench.folder)}
 
 
@@ -42,7 +50,7 @@ def test_overall_is_yes_where_all_three_answers_are_and_skills_are_told_apart(be
     assert found["judge_overall", "all"].mean == 0.5
     assert found["judge_overall", "attribute"].mean == 1
     assert found["judge_overall", "recontextualisation"].mean == 0
-    assert found["judge_overall", "all"].protocol_id.startswith("judge;model=tiny;references=4;")
+    assert found["judge_overall", "all"].protocol_id.startswith("judge;model=tiny;references<=4;")
 
 
 def test_a_judge_sees_the_demonstrations_first_and_the_drawing_last(bench: MakeBench) -> None:
@@ -102,7 +110,8 @@ def test_a_judge_that_stays_away_is_not_asked_for_ever(bench: MakeBench) -> None
     with serving(ChatServer(_yes, first=[Reply(status=503)] * 99)) as server:
         freeze(made.plan, made.folder.store)
         for _ in range(2):
-            judge_all(made.plan, made.subjects, made.source, _judge(server, attempts=1), made.folder)
+            with _judge(server, attempts=1) as judge:
+                judge_all(made.plan, made.subjects, made.source, judge, made.folder)
         asked = len(server.requests)
 
     total = next(one for one in sum_up(made.folder) if one.metric == "judge_text" and one.condition == "all")
@@ -115,6 +124,43 @@ def test_a_judge_that_knows_us_not_stops_the_judging_with_what_to_do(bench: Make
     freeze(made.plan, made.folder.store)
     with (
         serving(ChatServer(_yes, first=[Reply(status=401)] * 9)) as server,
+        _judge(server) as judge,
         pytest.raises(EndpointRefused, match="key"),
     ):
-        judge_all(made.plan, made.subjects, made.source, _judge(server), made.folder)
+        judge_all(made.plan, made.subjects, made.source, judge, made.folder)
+
+
+def test_a_second_judge_stands_beside_the_first_and_neither_is_asked_again(bench: MakeBench) -> None:
+    made = bench()
+    freeze(made.plan, made.folder.store)
+    with serving(ChatServer(_yes)) as server:
+        for name in ("tiny", "large", "tiny", "large"):
+            with _judge(server, name=name) as judge:
+                judge_all(made.plan, made.subjects, made.source, judge, made.folder)
+        asked = len(server.requests)
+
+    found = [one for one in sum_up(made.folder) if (one.metric, one.condition) == ("judge_overall", "all")]
+    assert {(one.protocol_id.split(";")[1], one.n) for one in found} == {("model=tiny", 8), ("model=large", 8)}
+    assert asked == 16
+
+
+def test_a_drawing_that_was_replaced_is_judged_again(bench: MakeBench) -> None:
+    made = bench()
+    with serving(ChatServer(_yes)) as server:
+        _judged(made, server)
+        buffer = io.BytesIO()
+        picture(77).save(buffer, "PNG")
+        made.folder.store.put("drawings/candle/20/1.png", buffer.getvalue())
+        _judged(made, server)
+
+    assert len(server.requests) == 9
+
+
+def test_a_judges_rows_say_how_many_pictures_it_was_shown(bench: MakeBench) -> None:
+    made = bench()
+    with serving(ChatServer(_yes)) as server:
+        _judged(made, server)
+
+    assert {(row.references, row.references_missing, len(row.against_sha256)) for row in made.folder.all_rows()} == {
+        (2, 0, 64)
+    }

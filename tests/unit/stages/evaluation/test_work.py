@@ -1,20 +1,25 @@
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import fields
 from pathlib import Path
 
 import duckdb
 import pytest
+from PIL import Image
 
-from suti.core.errors import RetryableError
+from suti.core.errors import InvalidArgument, RetryableError
 from suti.infra.tables import from_parquet
-from suti.ml.evaluation.protocols import UNSEEN_REFERENCES
-from suti.stages.evaluation.drawings import FolderDrawings
+from suti.ml.evaluation.protocols import MASKED, UNSEEN_REFERENCES
+from suti.stages.evaluation.drawings import FolderDrawings, Outcome, as_they_come
 from suti.stages.evaluation.measuring import METRICS
 from suti.stages.evaluation.plan import EvaluationChanged, freeze
 from suti.stages.evaluation.rows import REAL, EvaluationRow
+from suti.stages.evaluation.subjects import EvaluationSubject
 from suti.stages.evaluation.summing import sum_up
-from suti.stages.evaluation.totals import Total, differences
+from suti.stages.evaluation.totals import Total, differences, totals
 from suti.stages.evaluation.work import measure_all
 from suti.stages.generation.painter import DrawingDiverged
-from tests.unit.stages.evaluation.conftest import Bench, MakeBench, picture
+from tests.unit.stages.evaluation.conftest import Bench, Colours, MakeBench, picture
 
 
 def _run(bench: Bench) -> list[Total]:
@@ -40,7 +45,7 @@ def test_every_drawing_has_a_row_for_every_metric_with_all_that_the_score_rests_
     (row,) = [r for r in drawn if (r.subject, r.prompt_number, r.sample, r.metric) == ("rex", 20, 1, "clip_t")]
     assert (row.prompt, row.text, row.skill) == ("a red sks dog", "a red dog", "attribute")
     assert (row.class_word, row.system, row.system_sha256, len(row.pixels_sha256)) == ("dog", "colours", "aa", 64)
-    assert row.protocol_id.startswith("dreambench;references=all;background=kept;text=class;")
+    assert row.protocol_id.startswith("dreambench;references=all;background=kept,alpha-on-white;text=class;")
     assert (row.dino_sha256, row.clip_sha256) == (made.models.dino.digest, made.models.clip.digest)
     assert row.seed == made.drawer.asked[-1][2][1]
 
@@ -94,17 +99,149 @@ def test_another_plan_does_not_mix_its_rows_in(bench: MakeBench) -> None:
         _run(bench(protocol=UNSEEN_REFERENCES))
 
 
-def test_what_cannot_be_drawn_is_counted_and_in_no_mean(bench: MakeBench) -> None:
-    def diverged(prompt: str) -> None:
-        if prompt == "a red sks candle":
-            raise DrawingDiverged("no numbers: lower the guidance")
-
+def test_one_diverged_sample_costs_no_other_and_is_not_drawn_again(bench: MakeBench) -> None:
     made = bench()
-    made.drawer.fails = diverged
+    made.drawer.diverges = lambda prompt, place: prompt == "a red sks candle" and place == 0
 
     total = _total(_run(made), "colours", "dino")
+    asked = len(made.drawer.asked)
+    again = _total(_run(made), "colours", "dino")
 
-    assert (total.n, total.missing, total.reasons) == (6, 2, {"DRAWING_DIVERGED": 2})
+    assert (total.n, total.missing, total.reasons) == (7, 1, {"DRAWING_DIVERGED": 1})
+    assert (again, len(made.drawer.asked)) == (total, asked)
+
+
+def test_what_is_drawn_beside_a_failure_comes_before_it() -> None:
+    class Gone(RetryableError):
+        reason = "SERVER_GONE"
+
+    drawing: dict[Future[Image.Image], int] = {Future(): seed for seed in range(3)}
+    for future, outcome in zip(drawing, [Gone("gone"), picture(1), DrawingDiverged("no numbers")], strict=True):
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
+    outcomes, found = as_they_come(drawing), dict[int, object]()
+
+    with pytest.raises(Gone):
+        found.update(outcomes)
+    again = as_they_come({future: seed for future, seed in drawing.items() if seed})
+    assert {seed: isinstance(outcome, DrawingDiverged) for seed, outcome in again} == {1: False, 2: True}
+
+
+def test_drawings_that_came_before_a_failure_are_kept_and_only_the_rest_is_drawn(bench: MakeBench) -> None:
+    class Gone(RetryableError):
+        reason = "SERVER_GONE"
+
+    class Leaving(Colours):
+        def draw(self, subject: EvaluationSubject, prompt: str, seeds: Sequence[int]) -> Iterator[Outcome]:
+            yield next(super().draw(subject, prompt, seeds))
+            raise Gone("gone")
+
+    made = bench()
+    made.drawer = Leaving()
+    with pytest.raises(Gone):
+        _run(made)
+    again = bench()
+    _run(again)
+
+    assert [len(seeds) for _, _, seeds in again.drawer.asked] == [1, 2, 2, 2]
+
+
+def _folder_of(place: Path, first: int, prompts: tuple[int, ...] = (0, 20)) -> FolderDrawings:
+    for number in prompts:
+        for sample in range(2):
+            for name in ("candle", "rex"):
+                (place / name / str(number)).mkdir(parents=True, exist_ok=True)
+                picture(first + 7 * number + sample).save(place / name / str(number) / f"{sample}.png")
+    return FolderDrawings(place)
+
+
+def test_two_folders_of_drawings_never_end_in_one_table(bench: MakeBench, tmp_path: Path) -> None:
+    made = bench()
+    freeze(made.plan, made.folder.store)
+    half, whole = _folder_of(tmp_path / "half", 0, (0,)), _folder_of(tmp_path / "whole", 500)
+
+    for source in (half, whole):
+        measure_all(made.plan, made.subjects, source, made.models, made.folder)
+
+    (tmp_path / "fresh").mkdir()
+    fresh = bench(out="fresh")
+    freeze(fresh.plan, fresh.folder.store)
+    measure_all(fresh.plan, fresh.subjects, whole, fresh.models, fresh.folder)
+    assert made.folder.all_rows() == fresh.folder.all_rows()
+    assert _total(sum_up(made.folder), "colours", "dino").n == 8
+
+
+def test_whoever_deletes_the_plan_alone_does_not_inherit_its_drawings(bench: MakeBench) -> None:
+    made = bench()
+    _run(made)
+    made.folder.store.delete("evaluation.json")
+
+    with pytest.raises(EvaluationChanged, match="delete it whole"):
+        _run(bench(seed=1, name="another"))
+    assert not made.folder.store.exists("evaluation.json")
+
+
+def test_nobody_is_called_what_rows_about_real_pictures_say(bench: MakeBench) -> None:
+    with pytest.raises(InvalidArgument, match="another name"):
+        _run(bench(name="real"))
+
+
+def test_captions_of_what_a_system_sees_are_part_of_the_plan(bench: MakeBench, photos: Path) -> None:
+    _run(bench())
+    (photos / "candle" / "00.txt").write_text("a blue candle")
+
+    changed = bench()
+    assert changed.plan.subjects["candle"].captions == ("a blue candle", "a candle")
+    with pytest.raises(EvaluationChanged, match="another subjects"):
+        _run(changed)
+
+
+def test_a_reference_or_a_mask_that_was_mended_is_measured_against_everywhere(
+    bench: MakeBench, photos: Path, tmp_path: Path
+) -> None:
+    lost = photos / "candle" / "02.png"
+    whole = lost.read_bytes()
+    for path in photos.glob("*/*.png"):
+        Image.new("L", (40, 36), 255).save(path.with_name(f"{path.stem}.mask.png"))
+    drawings = tmp_path / "drawings"
+    source = _folder_of(drawings, 0)
+    for path in list(drawings.glob("*/*/*.png")):
+        Image.new("L", (40, 36), 255).save(path.with_name(f"{path.stem}.mask.png"))
+
+    def measured() -> Total:
+        made = bench(protocol=MASKED)
+        freeze(made.plan, made.folder.store)
+        measure_all(made.plan, made.subjects, source, made.models, made.folder)
+        return _total(sum_up(made.folder), "colours", "dino")
+
+    lost.write_bytes(b"no picture")
+    short = measured()
+    lost.write_bytes(whole)
+    mended = measured()
+    half = Image.new("L", (40, 36), 0)
+    half.paste(255, (0, 0, 20, 36))
+    half.save(photos / "candle" / "00.mask.png")
+    masked = measured()
+    half.save(drawings / "candle" / "0" / "0.mask.png")
+    drawn = measured()
+
+    assert (short.short_of_references, mended.short_of_references) == (4, 0)
+    assert len({one.mean for one in (short, mended, masked, drawn)}) == 4
+
+
+def test_what_was_unreadable_only_while_it_was_measured_is_measured_again(bench: MakeBench, photos: Path) -> None:
+    made = bench()
+    lost = photos / "candle" / "02.png"
+    whole = lost.read_bytes()
+    lost.write_bytes(b"no picture")
+    freeze(made.plan, made.folder.store)
+    measure_all(made.plan, made.subjects, made.source, made.models, made.folder)
+    short = _total(sum_up(made.folder), "colours", "dino")
+    lost.write_bytes(whole)
+
+    assert (short.short_of_references, _total(_run(made), "colours", "dino").short_of_references) == (4, 0)
 
 
 def test_missing_and_broken_pictures_of_a_folder_are_marked_and_measured_once_they_are_there(
@@ -159,13 +296,8 @@ def test_skills_have_totals_of_their_own(bench: MakeBench) -> None:
 
 
 def test_two_systems_are_compared_pair_by_pair_and_what_has_no_pair_is_told(bench: MakeBench) -> None:
-    one, other = bench(name="one", out="1"), bench(name="other", out="2")
-
-    def diverged(prompt: str) -> None:
-        if prompt == "a red sks candle":
-            raise DrawingDiverged("no numbers: lower the guidance")
-
-    other.drawer.fails = diverged
+    one, other = bench(name="one", out="1"), bench(name="other", out="2", seed=1)
+    other.drawer.diverges = lambda prompt, _place: prompt == "a red sks candle"
     _run(one)
     _run(other)
 
@@ -173,7 +305,79 @@ def test_two_systems_are_compared_pair_by_pair_and_what_has_no_pair_is_told(benc
 
     (dino,) = [row for row in found if (row.metric, row.condition) == ("dino", "all")]
     assert (dino.one, dino.other, dino.n, dino.subjects, dino.unpaired) == ("one", "other", 6, 2, 2)
-    assert (dino.mean, dino.low, dino.high, dino.probability) == (0, 0, 0, 0.5)  # the same seeds drew the same
+    # By hand: six pairs, the candle's two and the dog's four.
+    scores = [
+        {(r.subject, r.prompt_number, r.sample): r.score for r in made.folder.all_rows() if r.metric == "dino"}
+        for made in (one, other)
+    ]
+    apart = {
+        name: [
+            (scores[0][key] or 0) - (scores[1][key] or 0) for key in scores[0] if key[0] == name and key[1] in numbers
+        ]
+        for name, numbers in {"candle": (0,), "rex": (0, 20)}.items()
+    }
+    assert [len(values) for values in apart.values()] == [2, 4]
+    assert dino.mean == pytest.approx(sum(map(sum, apart.values())) / 6)
+    assert dino.mean != pytest.approx(0, abs=1e-4)
+    means = [sum(apart["candle"]) / 2, sum(apart["rex"]) / 4]
+    ordered = [means[0], means[1], dino.mean, dino.mean]  # the four resamples of two subjects
+    assert dino.probability == pytest.approx(sum(mean > 0 for mean in ordered) / 4, abs=0.02)
+    assert (dino.low, dino.high) == pytest.approx((min(means), max(means)))
+
+
+def _row(subject: str, sample: int, score: float, *, system: str = "one", against: str = "r") -> EvaluationRow:
+    made = dict.fromkeys(field.name for field in fields(EvaluationRow)) | {"references": 3, "references_missing": 0}
+    words = {"subject": subject, "sample": sample, "score": score, "system": system, "against_sha256": against}
+    texts = {name: "" for name in made if made[name] is None and name not in {"seed", "prompt_number"}}
+    return EvaluationRow(**(made | texts | words | {"metric": "dino", "skill": "style", "prompt_number": 0}))  # pyright: ignore[reportArgumentType] - by name
+
+
+def test_a_difference_is_the_first_less_the_second_as_worked_by_hand() -> None:
+    one = [_row("a", 0, 0.9), _row("a", 1, 0.8), _row("b", 0, 0.5)]
+    other = [_row("a", 0, 0.6, system="two"), _row("a", 1, 0.6, system="two"), _row("b", 0, 0.6, system="two")]
+
+    found = differences(one, other)[0]
+
+    # a: +0.3 and +0.2; b: -0.1. Resamples: aa 0.25, ab and ba 0.4 / 3, bb -0.1.
+    assert found.mean == pytest.approx(0.4 / 3)
+    assert (found.low, found.high) == pytest.approx((-0.1, 0.25))
+    assert found.probability == pytest.approx(0.75, abs=0.02)
+
+
+def test_pairs_measured_against_other_references_are_counted_and_not_compared() -> None:
+    one, other = (
+        [_row("a", 0, 0.9), _row("b", 0, 0.8)],
+        [_row("a", 0, 0.6, against="x"), _row("b", 0, 0.6, against="x")],
+    )
+
+    found = differences(one, other)[0]
+
+    assert (found.n, found.mismatched, found.mean, found.probability) == (0, 2, None, None)
+
+
+def test_one_subject_has_a_mean_and_no_interval() -> None:
+    rows = [_row("a", 0, 0.9), _row("a", 1, 0.5)]
+
+    (total,) = [one for one in totals(rows) if one.condition == "all"]
+    found = differences(rows, [_row("a", 0, 0.6), _row("a", 1, 0.6)])[0]
+
+    assert (total.mean, total.low, total.high, total.subjects) == (pytest.approx(0.7), None, None, 1)
+    assert (found.mean, found.low, found.high, found.probability) == (pytest.approx(0.1), None, None, None)
+
+
+def test_systems_that_saw_other_pictures_are_measured_against_others_where_that_matters(bench: MakeBench) -> None:
+    one, other = (
+        bench(name=str(count), out=str(count), demonstrations=count, protocol=UNSEEN_REFERENCES) for count in (1, 2)
+    )
+    _run(one)
+    _run(other)
+
+    differ = differences(one.folder.all_rows(), other.folder.all_rows())
+    found = {row.metric: row for row in differ if row.condition == "all"}
+
+    assert (found["dino"].n, found["dino"].mismatched) == (0, 4)  # of the candle; the dog has two pictures
+    assert found["copy"].mismatched == 8
+    assert (found["clip_t"].n, found["clip_t"].mismatched) == (8, 0)
 
 
 def test_rows_come_back_as_they_were_written(bench: MakeBench) -> None:
