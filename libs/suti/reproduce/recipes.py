@@ -3,11 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from suti.ml.rivals.every import AnyRival
+from suti.ml.rivals.fine_tuned import DreamBooth
 from suti.reproduce.conditions import Condition
 from suti.reproduce.drawings import DrawingCell, Truth
+from suti.reproduce.rival_steps import steps_of
 from suti.reproduce.sources import Given, Packaged, Source, Taught
 
-_UNSAID = frozenset({"rival", "sampling", "samples_per_prompt", "keep_experts"})  # what a rival's drawing does not use
+# Of an expert's recipe, what a rival does not use.
+_UNSAID = frozenset({"rival", "sampling", "samples_per_prompt", "keep_experts", "together", "method"})
 
 
 def said_recipes(conditions: Sequence[Condition]) -> str:
@@ -21,13 +25,23 @@ def _line(cell: DrawingCell) -> str:
         return ""
     given = cell.rival.model_dump(mode="json")
     paper = type(cell.rival)().model_dump(mode="json")
-    own = [f"{name} {_value(value)}" for name, value, known in _leaves(given, paper) if value == known]
-    other = [
-        f"{name} {_value(value)} ({_value(known)})" for name, value, known in _leaves(given, paper) if value != known
-    ]
-    parts = [f"from {_said(cell.source)}", *([", ".join(own)] if own else [])]
-    parts.append(f"other than its paper's (in brackets): {', '.join(other)}" if other else "all as its paper's")
+    leaves = [one for one in _leaves(given, paper) if _counts(one[0], cell.rival)]
+    own = [f"{name} {_value(value)}" for name, value, known in leaves if value == known]
+    other = [f"{name} {_value(value)} ({_value(known)})" for name, value, known in leaves if value != known]
+    parts = [f"from {_said(cell.source)}"]
+    if not steps_of(cell.rival):
+        parts.append("nothing is tuned on the subject")
+    parts += [f"as in its paper: {', '.join(own)}"] if own else []
+    parts += [f"unlike its paper (in brackets): {', '.join(other)}"] if other else []
     return f"- `{cell.system}`: {'; '.join(parts)}."
+
+
+def _counts(name: str, rival: AnyRival) -> bool:
+    """Whether the value has a part in what this rival does."""
+    if not isinstance(rival, DreamBooth):
+        return name != "tuning.train_text_encoder"
+    prior = name.startswith("prior_") and name != "prior_pictures"
+    return "lora" not in name and (rival.prior_pictures > 0 or not prior)
 
 
 def _leaves(given: Mapping[str, Any], paper: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import batched
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -103,32 +104,28 @@ def reproduce_superres(work: Work, plan: SuperresPlan | None = None) -> list[Row
 def rows_of(plan: SuperresPlan, folder: CellFolder) -> list[Row]:
     """All rows of the seeds that were run whole; of the others, rows without figures."""
     cells, whole = plan.cells(), [seed for seed in plan.seeds if _is_whole(plan, seed, folder)]
-    pictures = [
+    pictures: list[dict[str, Any]] = [
         {**picture, "subject": f"{cell.seed}/{picture['subject']}"}
         for cell in cells
         if cell.seed in whole
         for picture in (folder.find(cell) or {})["pictures"]
     ]
     rows: list[Row] = []
-    if left := [seed for seed in plan.seeds if seed not in whole]:
-        protocol = {"experiment": EXPERIMENT, "protocol_id": plan.protocol_id(left)}
-        said = "" if not whole else f", seeds {left[0]} to {left[-1]}"
-        rows = [
-            missing_row(**protocol, condition=f"{source}{said}", system="superres", metric=one)
-            for source in SOURCES
-            for one in MEASURES
-        ]
-    if not whole:
-        return rows
     protocol = {"experiment": EXPERIMENT, "protocol_id": plan.protocol_id(whole)}
-    for source in SOURCES:
+    for source in SOURCES if whole else ():
         some = [one for one in pictures if one["source"] == source]
         for system in _SYSTEMS:
             sha256 = cells[0].enlarger_sha256 if system == "superres" else ""
             names = {**protocol, "condition": source, "system": system, "model_sha256": sha256}
             intervals = _intervals([one["measured"] for one in some], [one["subject"] for one in some], system)
             rows += [_row(interval, **names, metric=metric) for metric, interval in intervals.items()]
-    return rows
+    left = [seed for seed in plan.seeds if seed not in whole]
+    return [*rows, *(_missing(plan, left, said=f", seeds {left[0]} to {left[-1]}" if whole else "") if left else [])]
+
+
+def _missing(plan: SuperresPlan, seeds: Sequence[int], *, said: str) -> list[Row]:
+    names = {"experiment": EXPERIMENT, "protocol_id": plan.protocol_id(seeds), "system": "superres"}
+    return [missing_row(**names, condition=f"{source}{said}", metric=one) for source in SOURCES for one in MEASURES]
 
 
 def verdict(rows: Sequence[Row]) -> list[str]:
@@ -203,7 +200,8 @@ red, green and blue. The judge looks at 32 pixels, so larger pictures are averag
 subject was lost by enlarging, not that detail was won. In brackets: 95 % bootstrap intervals over subjects; differences
 are of the same pictures. One model was trained: what another training would change is not in the intervals. Enlarging
 counts as harmless where the whole interval of the difference in identification lies above -{TOLERATED}.
-{seconds / 60:.0f} minutes, beside whatever else the machine did. Protocols: {_protocols(rows)}.
+{seconds / 60:.0f} minutes, beside whatever else the machine did. Protocols:
+{_protocols(rows)}.
 
 {_answer(rows)}
 

@@ -94,6 +94,7 @@ Experts: {expert.method}, {expert.steps} steps of {expert.batch_pictures} pictur
 Apprentice: {apprentice.steps} steps of {apprentice.batch_subjects} subjects with {apprentice.targets_per_subject}
 targets each, whatever the number of experts. Protocol `{plan.protocol_id}` (unseen subjects, prompts and pictures of
 each, demonstrations, seed): all draw the same subjects for the same prompts from the same noise. In brackets: 95 %
-bootstrap intervals over subjects. Seconds are wall-clock time, beside whatever else the machine did.
+bootstrap intervals over subjects; each apprentice was trained once, and what another training would change is not in
+them. Seconds are wall-clock time, beside whatever else the machine did.
 
 {table}"""
