@@ -3,7 +3,7 @@
 type: {{ .values.serviceType }}
 selector: {{- include "suti.selectorLabels" . | nindent 2 }}
 ports:
-  - {name: grpc, port: 50051, targetPort: grpc, appProtocol: kubernetes.io/h2c}
+  - {name: grpc, port: 50051, targetPort: grpc{{ if eq .root.Values.tls.mode "plaintext" }}, appProtocol: kubernetes.io/h2c{{ end }}}
   - {name: metrics, port: {{ .root.Values.telemetry.metricsPort }}, targetPort: metrics}
 {{- end }}
 
