@@ -34,6 +34,18 @@ def test_an_installation_without_generation_is_not_asked_to_generate() -> None:
     assert "test-generate" not in render("minimal", "generation.enabled=false").of("Pod")
 
 
+def test_an_installation_is_asked_to_draw_with_a_model_that_it_has() -> None:
+    def model(rendered: Rendered) -> str | None:
+        pod = rendered.of("Pod").get("test-generate")
+        if pod is None:
+            return None
+        return next(one["value"] for one in pod["spec"]["containers"][0]["env"] if one["name"] == "MODEL")
+
+    assert model(render("minimal")) == "warmstart"
+    assert model(render("external")) == "sd15"
+    assert model(render("external", "tests.model=")) is None
+
+
 @pytest.mark.parametrize("name", COMPONENTS)
 def test_a_component_has_its_objects(name: str) -> None:
     rendered = render("minimal")
@@ -127,6 +139,16 @@ def test_jobs_themselves_have_the_labels_and_annotations_that_queues_read() -> N
     assert metadata["annotations"]["kueue.x-k8s.io/job-min-parallelism"] == "4"
     # A launcher of the version before reads the same file while it is replaced, and knows no such fields.
     assert not {"jobLabels", "jobAnnotations"} & set(render("minimal").job_templates()["experts"])
+
+
+@pytest.mark.parametrize(("where", "whose"), [("experts.jobs", {"experts"}), ("jobs", {"experts", "apprentice"})])
+def test_jobs_may_have_a_service_account_of_somebody_elses(where: str, whose: set[str]) -> None:
+    rendered = render("minimal", f"{where}.serviceAccountName=mine")
+    told = {name: template["serviceAccountName"] for name, template in rendered.job_templates().items()}
+    made = {name for name in LAUNCHERS if f"{name}-job" in rendered.of("ServiceAccount")}
+
+    assert told == {name: "mine" if name in whose else f"demo-suti-{name}-job" for name in LAUNCHERS}
+    assert made == set(LAUNCHERS) - whose
 
 
 def test_a_gang_is_told_to_the_launcher_of_the_apprentice_alone() -> None:

@@ -32,19 +32,44 @@
 {{- end }}
 
 {{- define "suti.checkCluster" -}}
-{{- $v := .Values }}{{ $services := include "suti.components" . | trim | splitList " " }}
+{{- $v := .Values }}
 {{- include "suti.needSecret" (dict "root" . "value" "auth.existingSecret" "secret" $v.auth.existingSecret "keys" (list "tokens")) }}
 {{- if eq $v.tls.mode "secret" }}{{ include "suti.needSecret" (dict "root" . "value" "tls.secretName" "secret" $v.tls.secretName "keys" (concat (list "tls.crt" "tls.key") (ternary (list "ca.crt") list $v.tls.mutual))) }}{{ end }}
 {{- include "suti.needSecret" (dict "root" . "value" "nats.caSecret" "secret" $v.nats.caSecret "keys" (list "ca.crt")) }}
 {{- include "suti.needSecret" (dict "root" . "value" "store.caSecret" "secret" $v.store.caSecret "keys" (list "ca.crt")) }}
 {{- include "suti.needSecret" (dict "root" . "value" "crawls.existingSecret" "secret" $v.crawls.existingSecret "keys" (list "access-key" "secret-key")) }}
-{{- $natsKeys := ternary (list "user" "password") (append $services "bootstrap") (eq $v.nats.users "shared") }}
-{{- if ne $v.nats.users "none" }}{{ include "suti.needSecret" (dict "root" . "value" "nats.existingSecret" "secret" $v.nats.existingSecret "keys" $natsKeys) }}{{ end }}
-{{- $storeKeys := list "access-key" "secret-key" }}
-{{- if eq $v.store.users "perService" }}{{ $storeKeys = list }}{{ range $services }}{{ $storeKeys = concat $storeKeys (list (printf "%s-access-key" .) (printf "%s-secret-key" .)) }}{{ end }}{{ end }}
-{{- if ne $v.store.users "ambient" }}{{ include "suti.needSecret" (dict "root" . "value" "store.existingSecret" "secret" $v.store.existingSecret "keys" $storeKeys) }}{{ end }}
+{{- if ne $v.nats.users "none" }}{{ include "suti.needSecret" (dict "root" . "value" "nats.existingSecret" "secret" $v.nats.existingSecret "keys" (include "suti.nats.keys" . | fromYamlArray)) }}{{ end }}
+{{- if ne $v.store.users "ambient" }}{{ include "suti.needSecret" (dict "root" . "value" "store.existingSecret" "secret" $v.store.existingSecret "keys" (include "suti.store.keys" . | fromYamlArray)) }}{{ end }}
 {{- include "suti.needSecret" (dict "root" . "value" "bootstrap.adminSecret" "secret" $v.bootstrap.adminSecret "keys" (list "access-key" "secret-key")) }}
 {{- include "suti.needSecret" (dict "root" . "value" "minio.embedded.existingSecret" "secret" $v.minio.embedded.existingSecret "keys" (list "root-user" "root-password")) }}
 {{- include "suti.needStorageClass" (dict "root" . "value" "nats.embedded.persistence.storageClass" "class" $v.nats.embedded.persistence.storageClass) }}
 {{- include "suti.needStorageClass" (dict "root" . "value" "minio.embedded.persistence.storageClass" "class" $v.minio.embedded.persistence.storageClass) }}
+{{- end }}
+
+{{- /* The keys that pods take from the secret of NATS. The embedded server itself reads every user's. */}}
+{{- define "suti.nats.keys" -}}
+{{- $keys := list "user" "password" }}
+{{- if eq .Values.nats.users "perService" }}{{ $keys = append (include "suti.enabled" . | fromYamlArray) "probe" }}
+{{- if and .Values.bootstrap.enabled .Values.bootstrap.streams }}{{ $keys = append $keys "bootstrap" }}{{ end }}
+{{- if .Values.nats.embedded.enabled }}{{ $keys = keys (include "suti.nats.rights" . | fromYaml) }}{{ end }}
+{{- end }}
+{{- toYaml (sortAlpha $keys) }}
+{{- end }}
+
+{{- /* The keys that pods take from the secret of the store. */}}
+{{- define "suti.store.keys" -}}
+{{- $keys := list "access-key" "secret-key" }}
+{{- if eq .Values.store.users "perService" }}{{ $keys = list }}
+{{- range $user := append (include "suti.enabled" . | fromYamlArray) "probe" }}{{ $keys = concat $keys (list (printf "%s-access-key" $user) (printf "%s-secret-key" $user)) }}{{ end }}
+{{- end }}
+{{- toYaml $keys }}
+{{- end }}
+
+{{- define "suti.enabled" -}}
+{{- $names := list }}
+{{- range $name := include "suti.components" . | trim | splitList " " }}
+{{- $c := dict "root" $ "name" $name }}{{ include "suti.component" $c }}
+{{- if $c.values.enabled }}{{ $names = append $names $name }}{{ end }}
+{{- end }}
+{{- toYaml $names }}
 {{- end }}

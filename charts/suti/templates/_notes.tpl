@@ -30,6 +30,9 @@ A first run:
 
 Prove the installation:
      helm -n {{ $ns }} test {{ .Release.Name }}
+{{- if not (include "suti.testModel" .) }}
+   (Set tests.model to one of your models, and it draws with it as well.)
+{{- end }}
 
 Pods that call the services from inside of {{ $ns }} need the label suti.dev/client: "true".
 {{- if or .Values.nats.embedded.enabled .Values.minio.embedded.enabled }}

@@ -57,12 +57,16 @@ volumes:
 {{- end }}
 {{- end }}
 
+{{- define "suti.testModel" -}}
+{{- .Values.tests.model | default (ternary "warmstart" "" .Values.models.toy) }}
+{{- end }}
+
 {{- define "suti.testEnv" -}}
 {{- if eq .test "nats" }}{{ include "suti.natsEnv" (dict "root" .root "prefix" "SUTI_PROBE" "user" "probe") }}
 {{- else if eq .test "store" }}{{ include "suti.storeEnv" (dict "root" .root "prefix" "SUTI_PROBE" "user" "probe") }}
 {{- else }}
 - {name: GENERATION, value: "{{ include "suti.fullname" .root }}-generation:50051"}
-- {name: MODEL, value: {{ .root.Values.tests.model | quote }}}
+- {name: MODEL, value: {{ include "suti.testModel" .root | quote }}}
 - {name: TLS, value: {{ ternary "" "/etc/suti/tls" (eq .root.Values.tls.mode "plaintext") | quote }}}
 {{- if .root.Values.auth.enabled }}
 {{- include "suti.secretEnv" (dict "env" "TOKENS" "secret" (include "suti.tokens.secret" .root) "key" "tokens") }}
