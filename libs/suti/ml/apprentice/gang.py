@@ -5,7 +5,7 @@ So N processes learn from just what one would: equal up to the rounding of sums 
 """
 
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -57,14 +57,20 @@ class Gang:
             )
         return subjects * self.rank // self.size, subjects * (self.rank + 1) // self.size
 
-    def spread(self, module: nn.Module) -> nn.Module:
-        """The module whose `backward` sums up all processes' gradients, divided by their number."""
+    def spread(self, module: nn.Module, *, pieces: Sequence[nn.Module] = ()) -> nn.Module:
+        """The module whose `backward` sums up all processes' gradients, divided by their number.
+
+        With FSDP2 the weights of a piece are whole in a process only while it computes; those of no piece as long as
+        the module does. All that is done with a piece's weights must happen in its own `forward`.
+        """
         if self.size == 1:
             return module
         # Who trains alone does not wait for these to be imported.
         if self.sharing == "fsdp2":
             from torch.distributed.fsdp import fully_shard  # noqa: PLC0415
 
+            for piece in pieces:
+                fully_shard(piece)
             return cast("nn.Module", fully_shard(module))
         from torch.nn.parallel import DistributedDataParallel  # noqa: PLC0415
 

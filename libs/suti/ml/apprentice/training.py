@@ -65,7 +65,9 @@ class Trainer:
         self.seed = seed
         self.step = 0
         self._device = next(network.parameters()).device
-        self._loss = gang.spread(_BatchLoss(network, schedule, recipe.dtype, self._device, gang))
+        self._loss = gang.spread(
+            _BatchLoss(network, schedule, recipe.dtype, self._device, gang), pieces=network.blocks()
+        )
         self.optimizer: Optimizer = new_optimizer(
             recipe.optimizer, network.parameters(), learning_rate=recipe.learning_rate
         )

@@ -63,6 +63,14 @@ class SubjectUNet(nn.Module):
         )
         return cast("tuple[Tensor, ...]", answer)[0]
 
+    def blocks(self) -> list[nn.Module]:
+        """The base's blocks, by far the most of all weights; nobody reaches into one but by calling it.
+
+        The added attentions are outside of them: their keys and values are made before the base is asked.
+        """
+        unet = cast("Any", self.unet)
+        return [*unet.down_blocks, *([unet.mid_block] if unet.mid_block is not None else []), *unet.up_blocks]
+
     def encode(self, demonstrations_SKCHW: Tensor, captions: TextEmbedding) -> SubjectContext:
         """Keys and values of every added attention; they depend neither on noise nor on the step.
 

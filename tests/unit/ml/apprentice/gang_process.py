@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from torch.distributed.fsdp import FSDPModule
 
 from suti.ml.apprentice.checkpoints import restore, take_checkpoint
 from suti.ml.apprentice.gang import Gang, Sharing, joined
@@ -36,12 +37,21 @@ def train(gang: Gang, *, optimizer: str, batch: int, steps: int) -> tuple[list[f
     return losses, take_checkpoint(second).data
 
 
+def pieces(gang: Gang, *, optimizer: str, batch: int) -> list[str]:
+    """The parts of the network whose weights FSDP2 spreads by themselves."""
+    recipe = RECIPE.model_copy(update={"optimizer": optimizer, "batch_subjects": batch})
+    found = trainer(gang, recipe).network.named_modules()
+    return [name for name, module in found if isinstance(module, FSDPModule)]
+
+
 def main(out: str, sharing: str, optimizer: str, batch: str, steps: str) -> None:
     """Train, and let the first one write."""
     torch.set_num_threads(1)
     with joined(device="cpu", sharing=cast("Sharing", sharing)) as gang:
         losses, state = train(gang, optimizer=optimizer, batch=int(batch), steps=int(steps))
+        spread = pieces(gang, optimizer=optimizer, batch=int(batch))
         if gang.first:
+            Path(out, "pieces.json").write_text(json.dumps(spread))
             Path(out, "losses.json").write_text(json.dumps(losses))
             Path(out, "state.safetensors").write_bytes(state)
         gang.meet()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from suti.ml.apprentice.training import ALONE, SharingUnsupported
 from tests.servers.nats import free_port
 from tests.unit.ml.apprentice.gang_process import train, trainer
 from tests.unit.ml.apprentice.test_training import RECIPE
+from tests.unit.ml.subject.test_network import tiny_unet
 
 STEPS = 4
 LIMIT_S = 240
@@ -47,6 +49,9 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path, sharing: str, optim
     together(tmp_path, size=2, sharing=sharing, optimizer=optimizer, batch=batch)
 
     assert json.loads((tmp_path / "losses.json").read_text()) == pytest.approx(losses, rel=1e-4)
+    blocks = [name for name, _ in tiny_unet().named_modules() if re.fullmatch(r"(down|up)_blocks\.\d+|mid_block", name)]
+    spread = json.loads((tmp_path / "pieces.json").read_text())
+    assert sorted(spread) == (sorted(f"unet.{name}" for name in blocks) if sharing == "fsdp2" else [])
     ours, theirs = load(state), load((tmp_path / "state.safetensors").read_bytes())
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
