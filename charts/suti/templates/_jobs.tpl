@@ -9,7 +9,7 @@
   "labels" (include "suti.selectorLabels" (dict "root" $root "name" $who) | fromYaml)
   "podLabels" (merge (deepCopy $jobs.labels) $root.Values.commonLabels)
   "podAnnotations" $jobs.annotations
-  "serviceAccountName" (printf "%s-job" (include "suti.name" .))
+  "serviceAccountName" ($jobs.serviceAccountName | default (printf "%s-job" (include "suti.name" .)))
   "env" (include "suti.jobEnv" . | fromYamlArray)
   "envFrom" $jobs.envFrom
   "resources" (include "suti.quantities" $jobs.resources | fromYaml)
