@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from suti.api.pipeline.v1 import pipeline_pb2 as pb
 from suti.client.blocking import Suti
@@ -17,6 +18,7 @@ from suti.core.ids import new_request_id
 from suti.infra.tables import from_parquet
 from suti.local.evaluation_server import NotServed, ServerDrawer, served_model
 from suti.local.folder import packaged_models
+from suti.stages.evaluation.plan import EvaluationChanged
 from suti.stages.evaluation.rows import REAL, EvaluationRow
 from suti.stages.evaluation.subjects import EvaluationSubject
 from tests.system.generation_stack import GenerationProcess, demonstrations, picture, save_models
@@ -112,18 +114,27 @@ def test_a_server_is_drawn_with_as_any_system_is_and_keeps_no_subject_of_it(both
     with both.client() as suti:
         before = {one.subject_id for one in suti.list_subjects()}
         served = served_model(suti, "warmstart")
-        drawer = ServerDrawer(
-            suti, model=served.name, steps=2, guidance=None, sampler="ddim",
-            demonstrations=lambda one: [(path, "a mug") for path in one.files],
+        drawer, exchanged = (
+            ServerDrawer(
+                suti, model=served.name, sha256=sha256, steps=2, guidance=None, sampler="ddim",
+                demonstrations=lambda one: [(path, "a mug") for path in one.files],
+            )
+            for sha256 in (served.sha256, "0" * 64)
         )  # fmt: skip
-        one, other = drawer.draw(subject, "a red mug", [5, 6])
-        (again,) = drawer.draw(subject, "a red mug", [5])
-        drawer.forget_subjects()
+        drawn = dict(drawer.draw(subject, "a red mug", [5, 6]))
+        one, other, again = drawn[5], drawn[6], dict(drawer.draw(subject, "a red mug", [5]))[5]
+        with pytest.raises(EvaluationChanged, match="warmstart was 000000000000"):
+            list(exchanged.draw(subject, "a red mug", [5, 6]))
+        for each in (drawer, exchanged):
+            each.forget_subjects()
         after = {found.subject_id for found in suti.list_subjects()}
         with pytest.raises(NotServed, match="nothing"):
             served_model(suti, "nothing")
 
     assert served.sees_subjects
+    assert isinstance(one, Image.Image)
+    assert isinstance(other, Image.Image)
+    assert isinstance(again, Image.Image)
     assert one.size == other.size == again.size
     assert one.tobytes() != other.tobytes()
     assert after == before

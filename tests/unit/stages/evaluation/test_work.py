@@ -318,6 +318,7 @@ def test_two_systems_are_compared_pair_by_pair_and_what_has_no_pair_is_told(benc
     }
     assert [len(values) for values in apart.values()] == [2, 4]
     assert dino.mean == pytest.approx(sum(map(sum, apart.values())) / 6)
+    assert dino.mean is not None
     assert dino.mean != pytest.approx(0, abs=1e-4)
     means = [sum(apart["candle"]) / 2, sum(apart["rex"]) / 4]
     ordered = [means[0], means[1], dino.mean, dino.mean]  # the four resamples of two subjects
