@@ -23,7 +23,7 @@ from suti.local.folder import packaged_models
 if TYPE_CHECKING:
     from typer._click import Context  # typer carries its own click
 
-    from suti.local.evaluation import Evaluation
+    from suti.local.evaluation import ToyScores
 
 _TOY = "toy"
 _FEW = 200  # pictures, below which an interval is wide
@@ -68,13 +68,13 @@ def evaluate(  # noqa: PLR0917 - options, given by name
     CLIP-T: does it fit its prompt? CLIP-I: does it look like the subject's pictures? Identified: is its nearest
     subject among 16, by exact renders, the true one? Each is a mean with its 95 % interval. Needs no running service.
     """
-    from suti.local.demo.plan import EvaluationPlan  # noqa: PLC0415 - not needed otherwise
-    from suti.local.evaluation import Evaluation, put_to_the_test  # noqa: PLC0415 - brings torch
+    from suti.local.demo.plan import ToyPlan  # noqa: PLC0415 - not needed otherwise
+    from suti.local.evaluation import ToyScores, put_to_the_test  # noqa: PLC0415 - brings torch
     from suti.ml.clip.encoder import load_clip  # noqa: PLC0415
     from suti.stages.generation.order import DrawOrder  # noqa: PLC0415
 
     began = time.monotonic()
-    plan = EvaluationPlan(subjects=subjects, demonstrations=demonstrations, pictures_each=pictures, seed=seed)
+    plan = ToyPlan(subjects=subjects, demonstrations=demonstrations, pictures_each=pictures, seed=seed)
     if out is not None and out.is_dir():
         raise InvalidArgument("--out", f"{out} is a folder: name a file in it")
     take_half_the_cores()
@@ -86,7 +86,7 @@ def evaluate(  # noqa: PLR0917 - options, given by name
         verdict = put_to_the_test(
             drawing, plan, sees_subjects=entry.sees_subjects, sampling=sampling, clip=encoder, progress=report
         )
-    found = Evaluation(
+    found = ToyScores(
         model=entry.name,
         kind=entry.kind,
         model_sha256=entry.sha256,
@@ -116,7 +116,7 @@ def evaluate(  # noqa: PLR0917 - options, given by name
         console.print(f"Scores: {out.absolute()}", soft_wrap=True)
 
 
-def _table(found: "Evaluation") -> Table:
+def _table(found: "ToyScores") -> Table:
     table = Table("", "mean", "95 % interval", "n", box=None, pad_edge=False)
     bounds = found.identified_16way_bounds
     rows = {
@@ -131,6 +131,6 @@ def _table(found: "Evaluation") -> Table:
     return table
 
 
-def _title(found: "Evaluation") -> str:
+def _title(found: "ToyScores") -> str:
     drawn = f"{found.sampling.sampler}, {found.sampling.steps} steps, guidance {found.sampling.guidance:g}"
     return f"{found.model} ({found.kind}, {found.model_sha256[:12]}), {drawn}"

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from suti.core.seeds import derive_seed
 from suti.local.demo.judge import Judged, SubjectJudge, opened, scores, share
-from suti.local.demo.plan import EvaluationPlan
+from suti.local.demo.plan import ToyPlan
 from suti.local.demo.unseen import Unseen, Wanted, stranger_renders, true_renders, unseen_subjects
 from suti.ml.clip.encoder import ClipEncoder
 from suti.ml.diffusion.latents import picture_to_tensor, tensor_to_picture, to_model_space, to_pictures
@@ -24,8 +24,8 @@ from suti.stages.generation.painter import DrawingDiverged, png_of
 from suti.stages.progress import Progress, silent
 
 
-class Evaluation(BaseModel):
-    """What an evaluation found: `evaluation.json`."""
+class ToyScores(BaseModel):
+    """What an evaluation on toy subjects found: what `suti evaluate MODEL --out` writes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -55,7 +55,7 @@ class Verdict:
 
 def put_to_the_test(
     model: SubjectModel,
-    plan: EvaluationPlan,
+    plan: ToyPlan,
     *,
     sees_subjects: bool,
     sampling: SamplingRecipe,

@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 from pydantic import JsonValue
 
 from suti.local.demo.judge import Judged, difference, scores
-from suti.local.demo.plan import EvaluationPlan
+from suti.local.demo.plan import ToyPlan
 from suti.local.folder import packaged_models
 from suti.ml.apprentice.recipe import ApprenticeRecipe
 from suti.ml.clip.files import WEIGHTS as CLIP_WEIGHTS
@@ -59,7 +59,7 @@ class ExpertsPlan:
     experts_dtype: Literal["float32", "bfloat16"] = "bfloat16"
     rates: tuple[float, ...] = (1e-5, 5e-5)  # of the apprentice; all but the first are tried on one set of renders
     rates_tried_on: int = 64
-    evaluation: EvaluationPlan = field(default_factory=lambda: EvaluationPlan(subjects=36))
+    evaluation: ToyPlan = field(default_factory=lambda: ToyPlan(subjects=36))
     sampling: SamplingRecipe = field(default_factory=lambda: SamplingRecipe.model_validate(TOY["generation"]))
     seed: int = 0
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from suti.core.seeds import derive_seed
 from suti.local.demo.judge import Judged, SubjectJudge
-from suti.local.demo.plan import EvaluationPlan
+from suti.local.demo.plan import ToyPlan
 from suti.local.demo.unseen import png_of
 from suti.local.evaluation import put_to_the_test
 from suti.local.folder import packaged_models
@@ -73,7 +73,7 @@ class DrawerCell(Cell):
 
     model: str
     model_sha256: str
-    evaluation: EvaluationPlan
+    evaluation: ToyPlan
     sampling: SamplingRecipe
 
 
@@ -94,7 +94,7 @@ class ApprenticeCell(Cell):
     start: Literal["base", "warmstart"]
     start_sha256: str
     recipe: ApprenticeRecipe
-    evaluation: EvaluationPlan
+    evaluation: ToyPlan
     sampling: SamplingRecipe
     seed: int = 0
 
@@ -162,9 +162,7 @@ def gains_of(lessons: Sequence[Lesson]) -> list[float]:
     return [scores.gain for lesson in lessons for scores in lesson.scores]
 
 
-def _tested(
-    model: SubjectModel, plan: EvaluationPlan, sampling: SamplingRecipe, *, sees_subjects: bool
-) -> dict[str, Any]:
+def _tested(model: SubjectModel, plan: ToyPlan, sampling: SamplingRecipe, *, sees_subjects: bool) -> dict[str, Any]:
     verdict = put_to_the_test(model, plan, sees_subjects=sees_subjects, sampling=sampling, clip=_clip())
     return {
         "judged": [asdict(one) for one in verdict.judged],

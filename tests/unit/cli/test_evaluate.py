@@ -13,7 +13,7 @@ QUICK = ("--subjects", "2", "--pictures", "1", "--steps", "2", "--demonstrations
 
 
 def test_scores_of_a_base_are_written_as_json_with_their_intervals(evaluate: Call, tmp_path: Path) -> None:
-    path = tmp_path / "out" / "evaluation.json"
+    path = tmp_path / "out" / "toy-scores.json"
 
     told = evaluate("base", *QUICK, "--out", str(path))
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from suti.local.demo.plan import EvaluationPlan
+from suti.local.demo.plan import ToyPlan
 from suti.local.evaluation import Verdict, put_to_the_test
 from suti.local.folder import packaged_models
 from suti.ml.clip.encoder import ClipEncoder, load_clip
@@ -9,7 +9,7 @@ from suti.ml.diffusion.recipe import SamplingRecipe
 from suti.ml.subject.files import SubjectModel, load_subject_model
 
 SAMPLING = SamplingRecipe(sampler="dpmsolver++", steps=2, guidance=1.0)
-PLAN = EvaluationPlan(subjects=2, demonstrations=2, pictures_each=1, seed=3)
+PLAN = ToyPlan(subjects=2, demonstrations=2, pictures_each=1, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -60,4 +60,4 @@ def test_the_same_plan_gives_the_same_scores_and_demonstrations_change_them(
 
 
 def test_a_plan_counts_as_many_pictures_as_the_demo_promises() -> None:
-    assert EvaluationPlan().pictures >= 200
+    assert ToyPlan().pictures >= 200

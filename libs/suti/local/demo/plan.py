@@ -7,7 +7,7 @@ from suti.client.inputs import SamplerName
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationPlan:
+class ToyPlan:
     """How much each model draws: the same in a demo and in `suti evaluate`, so that scores can be compared."""
 
     subjects: int = 34
@@ -23,7 +23,7 @@ class EvaluationPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DemoPlan(EvaluationPlan):
+class DemoPlan(ToyPlan):
     """Numbers of a demo. What a run does with a crawl is the preset's business, but for `changes`."""
 
     pages: int = 60

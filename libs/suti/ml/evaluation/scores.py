@@ -29,12 +29,3 @@ def likeness(image_ND: Tensor, references_KD: Tensor) -> Tensor:
     Shapes: (N, D), (K, D), rows of unit length -> (N,), in [-1, 1].
     """
     return (image_ND @ references_KD.T).mean(dim=-1)
-
-
-def likeness_to_others(references_KD: Tensor) -> Tensor:
-    """How much each real picture looks like the subject's other real pictures: the row "real images" of Table 1.
-
-    Shapes: (K, D) with K > 1, rows of unit length -> (K,), in [-1, 1].
-    """
-    cosine_KK = references_KD @ references_KD.T
-    return (cosine_KK.sum(dim=-1) - cosine_KK.diagonal()) / (len(references_KD) - 1)
