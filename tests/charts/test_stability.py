@@ -88,6 +88,16 @@ def test_the_bootstrap_job_has_another_name_when_it_does_something_else() -> Non
     assert before == same
 
 
+def test_the_bootstrap_job_runs_anew_with_each_revision_and_waits_for_nothing_that_waits_for_it() -> None:
+    rendered = render("minimal", 'extraManifests=["{kind: ConfigMap, metadata: {name: r-{{ .Release.Revision }}}}"]')
+    revision = next(name for name in rendered.of("ConfigMap") if name.startswith("r-")).removeprefix("r-")
+    (name,) = (name for name in rendered.of("Job"))
+
+    assert name.startswith(f"bootstrap-{revision}-")
+    # A hook would run after `--wait`, and services are ready only when it has run.
+    assert "helm.sh/hook" not in rendered.of("Job")[name]["metadata"].get("annotations", {})
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_updates_start_new_pods_before_they_stop_old_ones(case: str) -> None:
     for one in render(case).of("Deployment").values():
