@@ -39,6 +39,9 @@ references, seeds):
 {as_table(rows, experiment.columns, trainings=True)}
 ## Recipes
 
+Defaults are the values of the rivals' papers, and ours where a paper does not say; in brackets what a value is changed
+from.
+
 {said_recipes(experiment.conditions)}
 """
 

@@ -1,4 +1,4 @@
-"""What rivals are, in words for a page: each recipe's values, and where they differ from its paper's."""
+"""What rivals are, in words for a page: each recipe's values, and where they differ from its defaults."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -24,15 +24,15 @@ def _line(cell: DrawingCell) -> str:
     if isinstance(cell.rival, Truth) or cell.source is None:
         return ""
     given = cell.rival.model_dump(mode="json")
-    paper = type(cell.rival)().model_dump(mode="json")
-    leaves = [one for one in _leaves(given, paper) if _counts(one[0], cell.rival)]
+    defaults = type(cell.rival)().model_dump(mode="json")
+    leaves = [one for one in _leaves(given, defaults) if _counts(one[0], cell.rival)]
     own = [f"{name} {_value(value)}" for name, value, known in leaves if value == known]
     other = [f"{name} {_value(value)} ({_value(known)})" for name, value, known in leaves if value != known]
     parts = [f"from {_said(cell.source)}"]
     if not steps_of(cell.rival):
         parts.append("nothing is tuned on the subject")
-    parts += [f"as in its paper: {', '.join(own)}"] if own else []
-    parts += [f"unlike its paper (in brackets): {', '.join(other)}"] if other else []
+    parts += [f"by default: {', '.join(own)}"] if own else []
+    parts += [f"unlike its default (in brackets): {', '.join(other)}"] if other else []
     return f"- `{cell.system}`: {'; '.join(parts)}."
 
 
@@ -44,15 +44,15 @@ def _counts(name: str, rival: AnyRival) -> bool:
     return "lora" not in name and (rival.prior_pictures > 0 or not prior)
 
 
-def _leaves(given: Mapping[str, Any], paper: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Each value with the paper's."""
+def _leaves(given: Mapping[str, Any], defaults: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Each value with the default."""
     for name, value in given.items():
         if name in _UNSAID:
             continue
         if isinstance(value, dict):
-            yield from _leaves(value, paper[name], f"{prefix}{name}.")
+            yield from _leaves(value, defaults[name], f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", value, paper[name]
+            yield f"{prefix}{name}", value, defaults[name]
 
 
 def _value(value: object) -> str:

@@ -104,7 +104,7 @@ def test_a_page_says_how_each_rival_differs_from_its_paper() -> None:
     (dream,) = [line for line in said.splitlines() if line.startswith("- `dream-suti`")]
     assert "identifier none (sks), prior_pictures 0 (1000)" in plain
     assert "prior_sampling" not in plain  # without prior pictures nothing is sampled
-    assert "shown 1" in dream.split("unlike its paper")[0]
+    assert "shown 1" in dream.split("unlike its default")[0]
     assert len([line for line in said.splitlines() if line.startswith("- `suti`")]) == 1
 
 
