@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.charts.rendering import refusal
+from tests.charts.rendering import refusal, render
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,17 @@ from tests.charts.rendering import refusal
 )
 def test_a_contradiction_is_refused_with_the_remedy(settings: str, says: str) -> None:
     assert says in refusal("minimal", settings)
+
+
+def test_a_chart_that_is_only_rendered_can_demand_every_secret() -> None:
+    settings = ["generateCredentials=false"]
+    for missing in ("auth", "nats", "store", "minio.embedded"):
+        answer = refusal("minimal", *settings)
+        assert f"nobody gives {missing}.existingSecret" in answer
+        settings.append(f"{missing}.existingSecret=mine-{missing.replace('.', '-')}")
+
+    assert render("minimal", *settings).of("Secret") == {}
+    assert len(render("minimal").of("Secret")) == 4
 
 
 def test_credentials_that_nobody_gives_are_asked_for() -> None:

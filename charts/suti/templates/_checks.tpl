@@ -16,6 +16,14 @@
 {{- if and $v.bootstrap.enabled (or $v.bootstrap.bucket $v.bootstrap.storeUsers) (not $v.minio.embedded.enabled) (not $v.bootstrap.adminSecret) }}{{ fail "bootstrap.adminSecret is empty: name a secret with access-key and secret-key of whoever may make buckets and users, or set bootstrap.bucket=false and bootstrap.storeUsers=false" }}{{ end }}
 {{- if and (hasPrefix "http://" $v.crawls.endpoint) (not $v.crawls.allowHttp) }}{{ fail "crawls.endpoint is http:// and crawls.allowHttp is off: use https://, or allow it" }}{{ end }}
 {{- if hasPrefix "http://" $v.store.endpoint }}{{ if not $v.store.allowHttp }}{{ fail "store.endpoint is http:// and store.allowHttp is off: use https://, or allow it" }}{{ end }}{{ end }}
+{{- if not $v.generateCredentials }}
+{{- $missing := list }}
+{{- if and $v.auth.enabled (not $v.auth.existingSecret) }}{{ $missing = append $missing "auth.existingSecret" }}{{ end }}
+{{- if include "suti.nats.generates" . }}{{ $missing = append $missing "nats.existingSecret" }}{{ end }}
+{{- if include "suti.store.generates" . }}{{ $missing = append $missing "store.existingSecret" }}{{ end }}
+{{- if and $v.minio.embedded.enabled (not $v.minio.embedded.existingSecret) }}{{ $missing = append $missing "minio.embedded.existingSecret" }}{{ end }}
+{{- with $missing }}{{ fail (printf "generateCredentials is off, and nobody gives %s: make these secrets and name them" (join ", " .)) }}{{ end }}
+{{- end }}
 {{- include "suti.checkComponents" . }}
 {{- include "suti.checkCluster" . }}
 {{- end }}
