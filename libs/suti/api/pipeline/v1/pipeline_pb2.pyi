@@ -1856,9 +1856,9 @@ class EvaluationTotal(_message.Message):
     mean: _builtins.float
     """The mean score. Unset where there is not one score."""
     low: _builtins.float
-    """Lower bound of the 95 % interval, whole subjects resampled. Unset where there is not one score."""
+    """Lower bound of the 95 % interval, whole subjects resampled. Unset below two subjects."""
     high: _builtins.float
-    """Its upper bound. Unset where there is not one score."""
+    """Its upper bound. Unset below two subjects."""
     n: _builtins.int
     """Pictures with a score."""
     subjects: _builtins.int
@@ -1866,7 +1866,7 @@ class EvaluationTotal(_message.Message):
     missing: _builtins.int
     """Pictures without a score; they are in no mean."""
     short_of_references: _builtins.int
-    """Scores that are a mean over fewer references than they should be."""
+    """Scores that were measured against fewer pictures than they should be."""
     @_builtins.property
     def reasons(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Why they have none, by reason (docs/errors.md)."""
