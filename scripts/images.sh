@@ -57,7 +57,7 @@ labels() { # labels IMAGE: its labels, as JSON or as a map in text
   esac
 }
 
-inside() { # inside IMAGE PROGRAM: what Python says in it, without network, as its own user
+inside() { # inside IMAGE PROGRAM: what Python says in it, as its own user (buildah cannot keep the network from it without root)
   case $tool in
     buildah) local from; from=$(buildah from --pull-never "$1"); buildah run --isolation chroot "$from" -- python -c "$2" || { buildah rm "$from" >/dev/null; return 1; }; buildah rm "$from" >/dev/null ;;
     *) "$tool" run --rm --network none --read-only --tmpfs /tmp "$1" -c "$2" ;;
@@ -88,7 +88,13 @@ for name in "${names[@]}"; do
   [[ -n "${EXTRAS[$name]:-}" ]] || die "no image is called $name: light, grouping, models"
   image=$registry/suti-$name:$tag
   if [[ $name == models ]]; then
-    free=$(df --output=avail -BG /var/tmp | tail -1 | tr -dc 0-9)
+    built_in=/var/tmp # where buildah works; docker and podman say themselves
+    case $tool in
+      docker) built_in=$(docker info -f '{{.DockerRootDir}}') ;;
+      podman) built_in=$(podman info -f '{{.Store.GraphRoot}}') ;;
+    esac
+    [[ -d $built_in ]] || built_in=/ # another machine's, as Docker Desktop's
+    free=$(df --output=avail -BG "$built_in" | tail -1 | tr -dc 0-9)
     [[ $free -ge $TORCH_COPIES_GB ]] || die "$free GB are free where images are built, the one with torch wants $TORCH_COPIES_GB: make room"
   fi
   build "$name" "$image" >&2

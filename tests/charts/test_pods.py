@@ -120,6 +120,16 @@ def test_both_kinds_of_jobs_have_what_jobs_says_unless_their_own_block_says_othe
     assert others.resources.requests == {"cpu": "1", "memory": "128Gi"}
 
 
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_jobs_may_have_a_service_account_of_their_owners(launcher: str) -> None:
+    rendered = render("restricted", f"{launcher}.jobs.serviceAccountName=with-a-role")
+    told = JobTemplate.model_validate(rendered.job_templates()[launcher])
+
+    assert told.service_account_name == "with-a-role"
+    assert f"{launcher}-job" not in rendered.of("ServiceAccount")
+    assert f"{launcher}-job" in render("restricted").of("ServiceAccount")
+
+
 def test_jobs_carry_accelerator_queue_and_wishes() -> None:
     experts = JobTemplate.model_validate(render("full").job_templates()["experts"])
     trains = JobTemplate.model_validate(render("gpu").job_templates()["apprentice"])

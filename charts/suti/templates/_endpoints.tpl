@@ -3,10 +3,6 @@
 {{- if .Values.nats.embedded.enabled }}nats://{{ include "suti.fullname" . }}-nats:4222{{ else }}{{ .Values.nats.url }}{{ end }}
 {{- end }}
 
-{{- define "suti.nats.port" -}}
-{{- if .Values.nats.embedded.enabled }}4222{{ else }}{{ .Values.nats.port }}{{ end }}
-{{- end }}
-
 {{- define "suti.nats.secret" -}}
 {{- .Values.nats.existingSecret | default (printf "%s-nats-users" (include "suti.fullname" .)) }}
 {{- end }}

@@ -1,13 +1,13 @@
-{{- /* What the chart knows of each component and cannot be changed by values. `user`: in NATS and in the store. */}}
+{{- /* What the chart knows of each component and cannot be changed by values. */}}
 {{- define "suti.facts" -}}
-pipeline: {module: suti_pipeline, prefix: SUTI_PIPELINE, image: light, ready: model}
-clustering: {module: suti_clustering, prefix: SUTI_CLUSTERING, image: grouping, ready: model, stages: grouping}
-selection: {module: suti_clustering, prefix: SUTI_CLUSTERING, image: models, ready: model, stages: selection}
-captioning: {module: suti_captioning, prefix: SUTI_CAPTIONING, image: models, ready: model}
-experts: {module: suti_experts, prefix: SUTI_EXPERTS, image: light, ready: model, launches: true}
-filtering: {module: suti_filtering, prefix: SUTI_FILTERING, image: models, ready: model}
-apprentice: {module: suti_apprentice, prefix: SUTI_APPRENTICE, image: light, ready: model, launches: true}
-generation: {module: suti_generation, prefix: SUTI_GENERATION, image: models, ready: model}
+pipeline: {module: suti_pipeline, prefix: SUTI_PIPELINE, image: light}
+clustering: {module: suti_clustering, prefix: SUTI_CLUSTERING, image: grouping, stages: grouping}
+selection: {module: suti_clustering, prefix: SUTI_CLUSTERING, image: models, stages: selection}
+captioning: {module: suti_captioning, prefix: SUTI_CAPTIONING, image: models}
+experts: {module: suti_experts, prefix: SUTI_EXPERTS, image: light, launches: true}
+filtering: {module: suti_filtering, prefix: SUTI_FILTERING, image: models}
+apprentice: {module: suti_apprentice, prefix: SUTI_APPRENTICE, image: light, launches: true}
+generation: {module: suti_generation, prefix: SUTI_GENERATION, image: models}
 {{- end }}
 
 {{- /* A component: root, name, its facts, and its values over `defaults`. As YAML without root; see `suti.component`. */}}

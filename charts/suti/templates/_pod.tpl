@@ -67,7 +67,7 @@ ports:
   - {name: health, containerPort: 50052}
   - {name: metrics, containerPort: {{ .root.Values.telemetry.metricsPort }}}
 startupProbe: {grpc: {port: 50052}, periodSeconds: 2, timeoutSeconds: 5, failureThreshold: {{ div .values.startupSeconds 2 }}}
-readinessProbe: {grpc: {port: 50052, service: {{ .fact.ready | quote }}}, periodSeconds: 5, timeoutSeconds: 5}
+readinessProbe: {grpc: {port: 50052, service: model}, periodSeconds: 5, timeoutSeconds: 5}
 livenessProbe: {grpc: {port: 50052}, periodSeconds: 15, timeoutSeconds: 10, failureThreshold: 4}
 {{- with .values.preStopSeconds }}
 lifecycle: {preStop: {sleep: {seconds: {{ . }}}}}
