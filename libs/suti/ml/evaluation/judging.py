@@ -13,8 +13,7 @@ from PIL import Image
 from pydantic import BaseModel, Field
 
 from suti.ml.chat_endpoint import Endpoint, data_url
-
-METRICS = ("judge_subject", "judge_text", "judge_photorealism", "judge_overall")
+from suti.ml.evaluation.verdicts import METRICS
 
 _YES_FROM = 0.5  # where a judge answers with a number
 _TOKENS = 512

@@ -14,7 +14,8 @@ from PIL import Image
 
 from suti.core.errors import RetryableError
 from suti.ml.captions.interfaces import AnswerUnusable
-from suti.ml.evaluation.judging import METRICS, Judge, Question
+from suti.ml.evaluation.judging import Judge, Question
+from suti.ml.evaluation.verdicts import METRICS
 from suti.stages.evaluation.drawings import Drawing, DrawingSource
 from suti.stages.evaluation.measuring import Measured, Missing
 from suti.stages.evaluation.plan import EvaluationPlan

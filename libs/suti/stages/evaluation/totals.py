@@ -8,7 +8,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from suti.ml.evaluation.intervals import bootstrap_mean, compare
-from suti.ml.evaluation.judging import METRICS as JUDGED
+from suti.ml.evaluation.verdicts import METRICS as JUDGED
 from suti.stages.evaluation.measuring import METRICS
 from suti.stages.evaluation.rows import REAL_SYSTEM, EvaluationRow
 
