@@ -31,8 +31,10 @@ def _judge(
     server: ChatServer, *, name: str = "tiny", attempts: int = 2, timeout_s: float = 5
 ) -> Generator[EndpointJudge]:
     endpoint = Endpoint(server.url, name, attempts=attempts, timeout_s=timeout_s)
-    yield EndpointJudge(endpoint)
-    endpoint.close()
+    try:
+        yield EndpointJudge(endpoint)
+    finally:
+        endpoint.close()
 
 
 def _judged(bench: Bench, server: ChatServer, **options: float) -> dict[tuple[str, str], Total]:
