@@ -1,4 +1,5 @@
 import base64
+import gc
 import io
 import json
 from collections.abc import Generator
@@ -15,6 +16,15 @@ from suti.stages.evaluation.summing import sum_up
 from suti.stages.evaluation.totals import Total
 from tests.unit.ml.captions.endpoint_server import ChatServer, Reply, Request, serving
 from tests.unit.stages.evaluation.conftest import Bench, MakeBench, picture
+
+# An exchange that was cut off leaves its socket to the collector (httpx).
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def leavings() -> Generator[None]:
+    yield
+    gc.collect()  # here, not in another test
 
 
 def _yes(_: Request) -> str:
