@@ -9,6 +9,10 @@ from tests.servers.minio import minio_server
 
 __all__ = ["minio_server"]
 
+# As the services and jobs are started. With two threads MKL may split a batch by its rows, and a row's last bit then
+# depends on its place: some processors do, some do not. Set before anything imports torch; processes inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 _REQUIRE_ALL = os.environ.get("SUTI_REQUIRE") == "all"
 
 

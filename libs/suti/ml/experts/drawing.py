@@ -38,7 +38,9 @@ def draw_candidates(
     """The picture of each order, in order.
 
     Every batch has `recipe.batch_pictures` rows (the last is filled up with its own last row, and the copies thrown
-    away), and every row its own noise: a picture has the same bits whatever is drawn beside it.
+    away), and every row its own noise: on one thread (as jobs compute, unless told otherwise) a picture has the same
+    bits whatever is drawn beside it. With more, a matrix library may split the batch among them, and the last bit of
+    a row depends on its place.
 
     Shapes: N orders -> N of (3, H, W), float32 in [-1, 1].
 
