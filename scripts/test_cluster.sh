@@ -2,10 +2,19 @@
 # The tests on a cluster, in three processes: those that wait for Kubernetes beside those that compute.
 #
 #   scripts/test_cluster.sh PYTEST [ARGUMENT ...]      the output of each is in out/test-cluster, and told in the end
+#
+# SUTI_EARLIER=COMMIT   the release to upgrade from; unset: the first one, if scripts/earlier_images.sh has built its images
 set -uo pipefail
 cd "$(dirname "$0")/.."
 pytest=$1; shift
 out=out/test-cluster; mkdir -p "$out"
+readonly FIRST=943e53f # the first commit whose release did what these tests want (CHANGELOG.md)
+if [[ -z "${SUTI_EARLIER:-}" ]]; then
+  for ask in "docker image inspect" "podman image inspect" "buildah inspect --type image"; do
+    # shellcheck disable=SC2086 - words
+    ! $ask "localhost/suti-models:$FIRST" >/dev/null 2>&1 || export SUTI_EARLIER=$FIRST
+  done
+fi
 export SUTI_IMAGES_LOADED; SUTI_IMAGES_LOADED=$(mktemp -d) # what one has handed to the nodes, the others need not
 elsewhere=tests/cluster/release/elsewhere
 declare -A PARTS=(

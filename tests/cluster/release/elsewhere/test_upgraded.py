@@ -1,7 +1,8 @@
 """The chart and the images of an earlier commit, upgraded to these while a run and a stream of requests go on.
 
-`SUTI_EARLIER` is that commit and the tag of its images, which `scripts/earlier_images.sh COMMIT` builds. The CHANGELOG
-names the first commit whose release did all that these tests want.
+`SUTI_EARLIER` is that commit and the tag of its images, which `scripts/earlier_images.sh COMMIT` builds; where those of
+the first commit whose release did all that these tests want (the CHANGELOG names it) are built, scripts/test_cluster.sh
+takes that.
 """
 
 import json
@@ -20,6 +21,8 @@ from tests.cluster.release.installed import GENERATED, NAME, Release, within
 from tests.cluster.release.kube import Refused
 from tests.cluster.release.runs import ended, put_crawl, start_run
 from tests.cluster.release.stream import asking_for_pictures
+
+FIRST = "943e53f"
 
 
 @pytest.fixture
@@ -79,5 +82,8 @@ def earlier_commit() -> str:
     """The commit to begin with; skips where there is none."""
     found = os.environ.get("SUTI_EARLIER")
     if not found:
-        pytest.skip("SUTI_EARLIER names no commit: run scripts/earlier_images.sh COMMIT, and set it")
+        pytest.skip(
+            f"there are no images of {FIRST}: `scripts/earlier_images.sh {FIRST}` builds them, and test_cluster.sh"
+            " then finds them; where a registry has some, set SUTI_EARLIER"
+        )
     return found
