@@ -22,7 +22,7 @@ from PIL import Image
 from bench.measure import of_ratios
 from bench.models import TOY_MODELS
 from suti.ml.diffusion.base import load_base
-from suti.ml.diffusion.latents import picture_to_tensor
+from suti.ml.diffusion.pixels import picture_to_tensor
 from suti.ml.experts.recipe import ExpertRecipe
 from suti.ml.experts.together import Lesson, tune_together
 from suti.toyworld.captions import name

@@ -18,10 +18,11 @@ from suti.core.seeds import derive_seed
 from suti.local.folder import DataFolder
 from suti.local.machine import Machine
 from suti.local.programs import MachineOptions
-from suti.ml.diffusion.latents import picture_to_tensor, tensor_to_picture, to_model_space, to_pictures
+from suti.ml.diffusion.latents import to_pictures
+from suti.ml.diffusion.pixels import picture_to_tensor, tensor_to_picture
 from suti.ml.diffusion.recipe import SamplingRecipe
+from suti.ml.png import png_of
 from suti.ml.subject.drawing import draw_subject_pictures, encode_subject
-from suti.stages.generation.painter import png_of
 
 _PROMPT, _SEED = "a photo of a robot in the snow", 7
 _REPEATS = 15  # each of well under a second
@@ -65,7 +66,7 @@ def _drawn_here(pngs: Sequence[bytes]) -> Callable[[], bytes]:
     """The same drawing as a call: from prompt and seed to a PNG file, the subject encoded before."""
     model = warmstart()
     decoded = [picture_to_tensor(Image.open(io.BytesIO(png)), model.base.size_px) for png in pngs]
-    context = encode_subject(model, to_model_space(model.base, torch.stack(decoded)), CAPTIONS)
+    context = encode_subject(model, torch.stack(decoded), CAPTIONS)
 
     def draw() -> bytes:
         drawn_NCHW = draw_subject_pictures(

@@ -71,7 +71,9 @@ else
   export UV_PYTHON=3.12
 fi
 say "uv: $uv   Python: ${UV_PYTHON}"
-if ! "$uv" sync --all-extras --frozen; then
+# Compiled once here: where bytecode may not be written later (PYTHONDONTWRITEBYTECODE), every process would compile
+# torch and diffusers anew, which takes it longer than importing them.
+if ! "$uv" sync --all-extras --frozen --compile-bytecode; then
   say "the packages could not be installed: is the package registry reachable? (pip: PIP_INDEX_URL, uv: UV_DEFAULT_INDEX)"
   exit 1
 fi

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from suti.local.folder import packaged_models
-from suti.ml.diffusion.latents import tensor_to_picture
+from suti.ml.diffusion.pixels import from_pixels, tensor_to_picture
 from suti.ml.diffusion.recipe import SamplingRecipe
 from suti.ml.subject.drawing import draw_subject_pictures, encode_subject
 from suti.ml.subject.files import load_subject_model
@@ -29,7 +29,7 @@ def main(path: Path) -> None:
     for number in range(SUBJECTS):
         subject = subject_of(Namespace.EVALUATION, number)
         views = [draw_view(view_seed(Namespace.EVALUATION, number, view)) for view in range(DEMONSTRATIONS)]
-        shown_NCHW = render([subject] * DEMONSTRATIONS, views).float() / 127.5 - 1.0
+        shown_NCHW = from_pixels(render([subject] * DEMONSTRATIONS, views))
         texts = [caption(subject, view, detail=0.0) for view in views]
         context = encode_subject(model, shown_NCHW, texts)
         prompts = [prompt(subject.kind, view) for view in ASKED]

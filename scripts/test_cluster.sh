@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The tests on a cluster, in three processes: those that wait for Kubernetes beside those that compute.
+# The tests on a cluster, in four processes: those that wait for Kubernetes beside those that compute.
 #
 #   scripts/test_cluster.sh PYTEST [ARGUMENT ...]      the output of each is in out/test-cluster, and told in the end
 #
@@ -20,7 +20,8 @@ elsewhere=tests/cluster/release/elsewhere
 declare -A PARTS=(
   [jobs]="tests/cluster --ignore tests/cluster/release"
   [release]="tests/cluster/release --ignore $elsewhere"
-  [elsewhere]="$elsewhere"
+  [elsewhere]="$elsewhere --ignore $elsewhere/test_bad_input.py"
+  [bad-input]="$elsewhere/test_bad_input.py"
 )
 declare -A RUNNING
 began=$SECONDS

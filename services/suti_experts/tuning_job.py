@@ -1,7 +1,6 @@
 """The job of one TuneExpert: reads what was asked, leaves the result in the store."""
 
 import hashlib
-import io
 import json
 
 import torch
@@ -14,8 +13,9 @@ from suti.infra.jobs.entry import JobContext
 from suti.infra.store import Store
 from suti.ml.diffusion.base import load_base
 from suti.ml.experts.recipe import ExpertRecipe
+from suti.ml.png import png_of
 from suti.stages import run_spec
-from suti.stages.lone_expert import LoneCandidate, LoneExpert, tune_and_draw
+from suti.stages.lone_expert import LoneExpert, tune_and_draw
 from suti.stages.model_cache import ModelCache
 from suti.stages.sent_pictures import open_sent
 from suti_experts.settings import ExpertsSettings
@@ -52,7 +52,7 @@ def tune(job: JobContext, settings: ExpertsSettings, store: Store, operation_id:
 
 
 def _result(store: Store, operation_id: str, expert: LoneExpert, base: run_spec.ModelRef) -> pb.TuneExpertResult:
-    pngs = [_png(candidate) for candidate in expert.candidates]
+    pngs = [png_of(candidate.picture) for candidate in expert.candidates]
     inline = sum(map(len, pngs)) <= OPERATION_INLINE_BYTES
     last = expert.losses[-max(1, len(expert.losses) // 10) :]
     weights = next((name for name in sorted(expert.files) if name.endswith(".safetensors")), "")
@@ -76,9 +76,3 @@ def _result(store: Store, operation_id: str, expert: LoneExpert, base: run_spec.
         )
         result.candidates.add(prompt=candidate.prompt, sample=candidate.sample, picture=picture)
     return result
-
-
-def _png(candidate: LoneCandidate) -> bytes:
-    buffer = io.BytesIO()
-    candidate.picture.save(buffer, format="PNG")
-    return buffer.getvalue()

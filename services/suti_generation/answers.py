@@ -13,8 +13,8 @@ from suti.core import keys
 from suti.core.limits import INLINE_BYTES
 from suti.infra.requests import RequestLedger, body_sha256
 from suti.infra.store import Store
+from suti.ml.png import png_of
 from suti.stages.generation.entries import ModelEntry
-from suti.stages.generation.painter import png_of
 from suti.stages.generation.studio import Drawn
 from suti.stages.sent_pictures import StoreKeyRefused
 

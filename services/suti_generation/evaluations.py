@@ -115,8 +115,7 @@ class EvaluationWorker:
             await asyncio.to_thread(self._store.create, keys.operation_part(operation_id, orders.FAILED), failed)
 
     def _work(self, operation_id: str, index: int, loop: asyncio.AbstractEventLoop) -> None:
-        ends = (orders.RESULT, orders.CANCELLED, orders.FAILED)
-        if any(self._store.exists(keys.operation_part(operation_id, end)) for end in ends):
+        if any(self._store.exists(keys.operation_part(operation_id, end)) for end in orders.ENDS):
             return
         order = orders.EvaluationOrder.model_validate_json(
             self._store.get(keys.operation_part(operation_id, orders.ORDER))

@@ -125,8 +125,7 @@ class Evaluations:
         return f"runs/{json.loads(self._store.get(keys.PROMOTED_MODEL))['run_id']}"
 
     def _is_over(self, operation_id: str) -> bool:
-        ends = (orders.RESULT, orders.CANCELLED, orders.FAILED)
-        over = any(self._store.exists(keys.operation_part(operation_id, end)) for end in ends)
+        over = any(self._store.exists(keys.operation_part(operation_id, end)) for end in orders.ENDS)
         if over:
             self._records.end(operation_id)
         return over

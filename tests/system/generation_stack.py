@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +80,18 @@ class GenerationProcess:
 
     def client(self) -> Suti:
         return Suti(Endpoints(generation=self.address))
+
+
+@contextmanager
+def running(folder: Path) -> Generator[GenerationProcess]:
+    """The service with the models under `folder`; it must end by itself when it is asked to."""
+    nats = NatsServer(folder / "nats")
+    nats.start()
+    process = GenerationProcess(folder, nats)
+    process.start(default_deadline_s="60")
+    yield process
+    assert process.stop() == 0, process.log()[-3000:]
+    nats.stop()
 
 
 def save_models(folder: Path) -> None:

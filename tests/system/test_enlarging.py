@@ -15,8 +15,7 @@ from suti.client.blocking import Suti
 from suti.client.errors import RemoteError
 from suti.client.requests.generation import generate_request
 from suti.core import keys
-from tests.servers.nats import NatsServer
-from tests.system.generation_stack import GenerationProcess, demonstrations, picture, save_models
+from tests.system.generation_stack import GenerationProcess, demonstrations, picture, running, save_models
 from tests.unit.ml.super_resolution.tiny_upscalers import deepfloyd_second_stage, saved, stable_diffusion_upscaler
 
 pytestmark = pytest.mark.timeout(900)
@@ -31,13 +30,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Generator[GenerationPro
     save_models(folder / "models")
     for name, pipeline in (("pixels", deepfloyd_second_stage()), ("latents", stable_diffusion_upscaler())):
         (saved(pipeline, folder / "models" / name) / "sampling.json").write_text(QUICKLY)
-    nats = NatsServer(folder / "nats")
-    nats.start()
-    process = GenerationProcess(folder, nats)
-    process.start(default_deadline_s="60")
-    yield process
-    assert process.stop() == 0, process.log()[-3000:]
-    nats.stop()
+    with running(folder) as process:
+        yield process
 
 
 @pytest.fixture

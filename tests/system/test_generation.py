@@ -21,8 +21,7 @@ from suti.client.errors import RemoteError
 from suti.client.requests.generation import generate_request
 from suti.core import keys
 from suti.core.seeds import derive_seed
-from tests.servers.nats import NatsServer
-from tests.system.generation_stack import GenerationProcess, demonstrations, picture, save_models
+from tests.system.generation_stack import GenerationProcess, demonstrations, picture, running, save_models
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -31,13 +30,8 @@ pytestmark = pytest.mark.timeout(900)
 def service(tmp_path_factory: pytest.TempPathFactory) -> Generator[GenerationProcess]:
     folder: Path = tmp_path_factory.mktemp("generation")
     save_models(folder / "models")
-    nats = NatsServer(folder / "nats")
-    nats.start()
-    process = GenerationProcess(folder, nats)
-    process.start(default_deadline_s="60")
-    yield process
-    assert process.stop() == 0, process.log()[-3000:]
-    nats.stop()
+    with running(folder) as process:
+        yield process
 
 
 @pytest.fixture

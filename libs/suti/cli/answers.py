@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,6 +27,16 @@ def print_json(answer: Message | Iterable[Message]) -> None:
         typer.echo(json.dumps(_plain(answer), indent=1))
     else:
         typer.echo(json.dumps([_plain(one) for one in answer], indent=1))
+
+
+def give_json(text: str, *, out: Path | None, alone: bool) -> bool:
+    """Writes a document to a file, if one is wanted, and prints it, if it shall stand alone: then nothing else may."""
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text + "\n", encoding="utf-8")
+    if alone:
+        typer.echo(text)
+    return alone
 
 
 def _plain(message: Message) -> dict[str, object]:

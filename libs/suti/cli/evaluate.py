@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from typer.core import TyperGroup
 
-from suti.cli.answers import answer_console
+from suti.cli.answers import answer_console, give_json
 from suti.cli.connection import DEFAULT_DATA, DataOption
 from suti.cli.evaluate_compare import compare
 from suti.cli.evaluate_dreambench import dreambench
@@ -100,12 +100,7 @@ def evaluate(  # noqa: PLR0917 - options, given by name
         identified_16way_bounds=verdict.bounds,
         seconds=round(time.monotonic() - began, 2),
     )
-    text = found.model_dump_json(indent=1) + "\n"
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8")
-    if as_json:
-        typer.echo(text, nl=False)
+    if give_json(found.model_dump_json(indent=1), out=out, alone=as_json):
         return
     console = answer_console()
     console.print(_title(found), soft_wrap=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from suti.cli.answers import answer_console
+from suti.cli.answers import answer_console, give_json
 from suti.cli.evaluate_words import told_subjects
 from suti.core.errors import InvalidArgument
 
@@ -32,12 +32,7 @@ def compare(
     found = differences(_rows(one), _rows(other))
     if not found:
         raise InvalidArgument("OTHER", "the two have no pair of scores under one protocol: evaluate both with the same")
-    text = json.dumps([row.model_dump() for row in found], indent=1) + "\n"
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8")
-    if as_json:
-        typer.echo(text, nl=False)
+    if give_json(json.dumps([row.model_dump() for row in found], indent=1), out=out, alone=as_json):
         return
     console = answer_console()
     console.print(f"{found[0].one} minus {found[0].other}")

@@ -134,7 +134,7 @@ def _enlarged(png: bytes, times: int) -> bytes:
         return png
     from PIL import Image  # noqa: PLC0415 - not needed otherwise
 
+    from suti.ml.png import png_of  # noqa: PLC0415
+
     drawn = Image.open(io.BytesIO(png))
-    buffer = io.BytesIO()
-    drawn.resize((drawn.width * times, drawn.height * times), Image.Resampling.NEAREST).save(buffer, format="PNG")
-    return buffer.getvalue()
+    return png_of(drawn.resize((drawn.width * times, drawn.height * times), Image.Resampling.NEAREST))

@@ -14,13 +14,15 @@ from suti.local.demo.judge import Judged, SubjectJudge, opened, scores, share
 from suti.local.demo.plan import ToyPlan
 from suti.local.demo.unseen import Unseen, Wanted, stranger_renders, true_renders, unseen_subjects
 from suti.ml.clip.encoder import ClipEncoder
-from suti.ml.diffusion.latents import picture_to_tensor, tensor_to_picture, to_model_space, to_pictures
+from suti.ml.diffusion.latents import to_pictures
+from suti.ml.diffusion.pixels import picture_to_tensor, tensor_to_picture
 from suti.ml.diffusion.recipe import SamplingRecipe
+from suti.ml.png import png_of
 from suti.ml.subject.attention import SubjectContext
 from suti.ml.subject.drawing import draw_subject_pictures, encode_subject
 from suti.ml.subject.files import SubjectModel
 from suti.report.facts import Bounds, ModelScores
-from suti.stages.generation.painter import DrawingDiverged, png_of
+from suti.stages.generation.painter import DrawingDiverged
 from suti.stages.progress import Progress, silent
 
 
@@ -98,8 +100,7 @@ class _Found:
 def _context(model: SubjectModel, unseen: Unseen) -> SubjectContext:
     shown = unseen.demonstrations
     pictures_KCHW = torch.stack([picture_to_tensor(opened(one.png), model.base.size_px) for one in shown])
-    latents_KCHW = to_model_space(model.base, pictures_KCHW.to(model.base.device))
-    return encode_subject(model, latents_KCHW.to(model.base.unet.dtype), [one.text for one in shown])
+    return encode_subject(model, pictures_KCHW, [one.text for one in shown])
 
 
 def _draw(

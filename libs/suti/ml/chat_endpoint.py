@@ -5,7 +5,6 @@ again, then given up.
 """
 
 import base64
-import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,8 +17,9 @@ from pydantic import BaseModel, ValidationError
 
 from suti.core.errors import BadConfiguration, RetryableError
 from suti.ml.captions.interfaces import AnswerUnusable
+from suti.ml.png import png_of
 
-_SENT_SIDE_PX = 512
+SENT_SIDE_PX = 512
 _AGAIN = " Your last answer could not be read: answer with the JSON object alone."
 
 
@@ -130,9 +130,7 @@ def _json_in(text: str) -> str:
 
 
 def data_url(picture: Image.Image) -> str:
-    """The picture as a chat message has it: PNG, its longer side at most 512 px."""
+    """The picture as a chat message has it: PNG, its longer side at most SENT_SIDE_PX."""
     small = picture.convert("RGB")
-    small.thumbnail((_SENT_SIDE_PX, _SENT_SIDE_PX))
-    buffer = io.BytesIO()
-    small.save(buffer, format="PNG")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    small.thumbnail((SENT_SIDE_PX, SENT_SIDE_PX))
+    return f"data:image/png;base64,{base64.b64encode(png_of(small)).decode()}"

@@ -20,7 +20,7 @@ from suti.ml.captions.grammar import GrammarRewriter
 from suti.ml.captions.tags import TagCaptioner
 from suti.ml.captions.words import WordLists
 from suti.ml.clip.encoder import ClipEncoder
-from suti.ml.diffusion.latents import picture_to_tensor
+from suti.ml.diffusion.pixels import picture_to_tensor, to_pixels
 from suti.toyworld.pages import Fault, Page, PageKind, draw_pages
 from suti.toyworld.subjects import Subject
 
@@ -71,7 +71,7 @@ class ClusterSource:
         return Cluster(
             number=number,
             subject=page.subject,
-            pictures_KCHW=((pictures_KCHW + 1) * 127.5).round().clamp(0, 255).to(torch.uint8),
+            pictures_KCHW=to_pixels(pictures_KCHW),
             texts=tuple(texts),
             prompts=tuple(prompt.text for prompt in prompts),
         )

@@ -21,7 +21,7 @@ from suti.core.seeds import derive_seed
 from suti.local.demo.judge import opened
 from suti.local.demo.unseen import stranger_renders, true_renders
 from suti.ml.apprentice.training import TrainingDiverged
-from suti.ml.diffusion.latents import picture_to_tensor
+from suti.ml.diffusion.pixels import picture_to_tensor, to_pixels
 from suti.ml.diffusion.recipe import SamplingRecipe
 from suti.ml.experts.drawing import require_numbers
 from suti.ml.experts.tuning import ExpertDiverged
@@ -169,11 +169,6 @@ def drawn_with(model: SubjectModel, cell: DrawingCell, asked: Asked) -> Part:
         first_seconds=round(max(0.0, first - prepared), 3),
         failed=failed,
     )
-
-
-def to_pixels(drawn_NCHW: Tensor) -> Tensor:
-    """As PNG would keep them. Shapes: (N, C, H, W) in [-1, 1] -> the same, uint8."""
-    return ((drawn_NCHW + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def given_subject(asked: Asked, shown: int, size_px: int) -> GivenSubject:

@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from suti.ml.diffusion.pixels import to_pixels
 from suti.ml.rivals.fine_tuned import DreamBooth
 from suti.ml.subject.files import load_subject_model
-from suti.reproduce.drawings import DrawingCell, Truth, given_subject, to_pixels
+from suti.reproduce.drawings import DrawingCell, Truth, given_subject
 from suti.reproduce.experiment import Experiment
 from suti.reproduce.metrics import all_metrics
 from suti.reproduce.rival_steps import steps_of, with_steps

@@ -12,15 +12,16 @@ from pydantic import BaseModel, ConfigDict
 from suti.core.seeds import derive_seed
 from suti.local.demo.judge import Judged, SubjectJudge
 from suti.local.demo.plan import ToyPlan
-from suti.local.demo.unseen import png_of
 from suti.local.evaluation import put_to_the_test
 from suti.local.folder import packaged_models
 from suti.ml.apprentice.recipe import ApprenticeRecipe
 from suti.ml.clip.encoder import ClipEncoder, load_clip
 from suti.ml.diffusion.base import Base, load_base
+from suti.ml.diffusion.pixels import pixels_to_picture
 from suti.ml.diffusion.recipe import SamplingRecipe
 from suti.ml.experts.recipe import ExpertRecipe
 from suti.ml.model_files import folder_digest
+from suti.ml.png import png_of
 from suti.ml.quality.recipe import FilterRecipe
 from suti.ml.subject.files import SubjectModel, load_subject_model, save_subject_model
 from suti.reproduce.apprentices import keep, train_apprentice
@@ -173,13 +174,15 @@ def _tested(model: SubjectModel, plan: ToyPlan, sampling: SamplingRecipe, *, see
 
 def judged_lesson(lesson: Lesson, *, seed: int) -> list[Judged]:
     """All candidates of a lesson, prompt by prompt."""
-    demonstrations = [png_of(pixels_CHW) for pixels_CHW in lesson.demonstrations_KCHW]
+    demonstrations = [png_of(pixels_to_picture(pixels_CHW)) for pixels_CHW in lesson.demonstrations_KCHW]
     others = distractors(lesson.subject, derive_seed(seed, "reproduce-distractors", lesson.number), _OTHERS)
     judge = SubjectJudge(lesson.subject, others, demonstrations, clip=_clip(), group=str(lesson.number))
     found: list[Judged] = []
     for prompt in dict.fromkeys(lesson.prompts):
         rows = [row for row, asked in enumerate(lesson.prompts) if asked == prompt]
-        pngs: Mapping[str, Sequence[bytes]] = {"teacher": [png_of(lesson.candidates_NCHW[row]) for row in rows]}
+        pngs: Mapping[str, Sequence[bytes]] = {
+            "teacher": [png_of(pixels_to_picture(lesson.candidates_NCHW[row])) for row in rows]
+        }
         found += judge.judge(pngs, prompt=prompt, view=view_of_prompt(prompt))[0]["teacher"]
     return found
 

@@ -15,10 +15,10 @@ from suti.local.demo.judge import opened, stacked
 from suti.local.folder import packaged_models
 from suti.ml.clip.encoder import ClipEncoder, load_clip
 from suti.ml.clip.files import WEIGHTS as CLIP_WEIGHTS
-from suti.ml.diffusion.latents import tensor_to_picture
+from suti.ml.diffusion.pixels import pixels_to_picture
 from suti.ml.evaluation.dino import DinoEncoder, load_dino
 from suti.ml.evaluation.protocols import TOY
-from suti.ml.evaluation.scores import clip_i, clip_t
+from suti.ml.evaluation.scores import clip_t, likeness
 from suti.ml.model_files import file_digest, folder_digest
 from suti.reproduce.subject_sets import Asked
 from suti.toyworld.oracle import Lineup
@@ -54,7 +54,7 @@ class Oracle:
 
     def measure(self, asked: Asked, pictures_NCHW: Tensor) -> Mapping[str, list[float]]:
         """As `Metric` promises."""
-        pictures = [tensor_to_picture(one_CHW.float() / 127.5 - 1) for one_CHW in pictures_NCHW]
+        pictures = [pixels_to_picture(one_CHW) for one_CHW in pictures_NCHW]
         lineup = Lineup(asked.unseen.subject, asked.unseen.others)
         return {"identified_16way": [float(one) for one in lineup.identified(stacked(pictures), asked.wanted.view)]}
 
@@ -72,13 +72,13 @@ class Clip:
     def measure(self, asked: Asked, pictures_NCHW: Tensor) -> Mapping[str, list[float]]:
         """As `Metric` promises."""
         clip = _clip()
-        pictures = [tensor_to_picture(one_CHW.float() / 127.5 - 1) for one_CHW in pictures_NCHW]
+        pictures = [pixels_to_picture(one_CHW) for one_CHW in pictures_NCHW]
         image_ND = clip.encode_pictures(pictures, pad=False)
         references_KD = clip.encode_pictures([opened(one.png) for one in asked.references], pad=False)
         text_ND = clip.encode_texts([asked.wanted.text], pad=False).expand(len(pictures), -1)
         return {
             "clip_t": clip_t(image_ND, text_ND).tolist(),
-            "clip_i": clip_i(image_ND, references_KD.expand(len(pictures), -1, -1)).tolist(),
+            "clip_i": likeness(image_ND, references_KD).tolist(),
         }
 
 
@@ -98,10 +98,10 @@ class Dino:
     def measure(self, asked: Asked, pictures_NCHW: Tensor) -> Mapping[str, list[float]]:
         """As `Metric` promises."""
         encoder = _dino(self._folder)
-        pictures = [tensor_to_picture(one_CHW.float() / 127.5 - 1) for one_CHW in pictures_NCHW]
+        pictures = [pixels_to_picture(one_CHW) for one_CHW in pictures_NCHW]
         drawn_ND = encoder.look(pictures, _PREPARED).class_ND
         references_KD = encoder.look([opened(one.png) for one in asked.references], _PREPARED).class_ND
-        return {"dino": (drawn_ND @ references_KD.T).mean(dim=1).tolist()}
+        return {"dino": likeness(drawn_ND, references_KD).tolist()}
 
 
 @cache

@@ -16,10 +16,11 @@ from suti.core.seeds import derive_seed
 from suti.local.demo.judge import opened
 from suti.local.demo.unseen import Unseen, Wanted, true_renders, unseen_subjects
 from suti.local.folder import packaged_models
-from suti.ml.diffusion.latents import as_tensor, picture_to_tensor, tensor_to_picture, to_pictures
+from suti.ml.diffusion.latents import to_pictures
+from suti.ml.diffusion.pixels import as_a_file_has_them, as_tensor, from_pixels, picture_to_tensor, tensor_to_picture
 from suti.ml.subject.drawing import draw_subject_pictures, encode_subject
 from suti.ml.subject.files import SubjectModel, load_subject_model
-from suti.ml.super_resolution.cascade import CascadeStage, enlarge_in_stages, in_eight_bits
+from suti.ml.super_resolution.cascade import CascadeStage, enlarge_in_stages
 from suti.ml.super_resolution.fidelity import psnr_db, ssim
 from suti.ml.super_resolution.files import SuperResolutionModel, load_super_resolution
 from suti.ml.super_resolution.recipe import EnlargingRecipe
@@ -81,7 +82,7 @@ def _sources(
 ) -> list[tuple[str, Tensor, Tensor | None]]:
     """Small pictures by where they come from, with the large truth where there is one; in [-1, 1]."""
     small_NCHW, true_NCHW = (
-        true_renders(unseen, wanted, len(seeds), size_px=side).float() / 127.5 - 1.0 for side in (SIDE_PX, 4 * SIDE_PX)
+        from_pixels(true_renders(unseen, wanted, len(seeds), size_px=side)) for side in (SIDE_PX, 4 * SIDE_PX)
     )
     return [(RENDERS, small_NCHW, true_NCHW), (DRAWINGS, _drawn(cell, unseen, wanted, seeds), None)]
 
@@ -94,7 +95,7 @@ def _drawn(cell: SuperresCell, unseen: Unseen, wanted: Wanted, seeds: Sequence[i
     drawn_NCHW = draw_subject_pictures(
         model, prompts=[wanted.text] * len(seeds), seeds=seeds, subject=subject, recipe=recipe
     )
-    return in_eight_bits(to_pictures(model.base, drawn_NCHW))
+    return as_a_file_has_them(to_pictures(model.base, drawn_NCHW))
 
 
 def _measured(  # noqa: PLR0917 - private, one caller
@@ -107,7 +108,7 @@ def _measured(  # noqa: PLR0917 - private, one caller
 ) -> Sequence[Measured]:
     stage = CascadeStage(_enlarger(cell.enlarger), cell.enlarging)
     enlarged_NCHW = enlarge_in_stages([stage], small_NCHW, prompts=[wanted.text] * len(seeds), seeds=seeds)
-    large = {"bicubic": bicubic(small_NCHW), "superres": in_eight_bits(enlarged_NCHW)}
+    large = {"bicubic": bicubic(small_NCHW), "superres": as_a_file_has_them(enlarged_NCHW)}
     if true_NCHW is not None:
         large["real"] = true_NCHW
     judged = {"small": small_NCHW} | {name: F.avg_pool2d(one, 4) for name, one in large.items()}

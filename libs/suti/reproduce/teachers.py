@@ -12,7 +12,7 @@ from torch import Tensor
 from suti.core.seeds import derive_seed
 from suti.ml.clip.encoder import ClipEncoder
 from suti.ml.diffusion.base import Base
-from suti.ml.diffusion.latents import tensor_to_picture
+from suti.ml.diffusion.pixels import from_pixels, pixels_to_picture, tensor_to_picture, to_pixels
 from suti.ml.experts.drawing import Order, draw_candidates
 from suti.ml.experts.drawing_together import draw_together
 from suti.ml.experts.recipe import ExpertRecipe
@@ -37,7 +37,7 @@ def expert_lessons(
     began = time.monotonic()
     materials = [
         Material(
-            cluster.pictures_KCHW.float() / 127.5 - 1,
+            from_pixels(cluster.pictures_KCHW),
             cluster.texts,
             seed=derive_seed(seed, "reproduce-expert", cluster.number),
         )
@@ -62,7 +62,7 @@ def render_lesson(cluster: Cluster, clip: ClipEncoder, *, samples_per_prompt: in
     ]
     size_px = cluster.pictures_KCHW.shape[-1]
     pixels_NCHW = render([cluster.subject] * len(views), views, size_px=size_px)
-    pictures = list(pixels_NCHW.float() / 127.5 - 1)
+    pictures = list(from_pixels(pixels_NCHW))
     return _lesson(cluster, clip, prompts, pictures, time.monotonic() - began)
 
 
@@ -102,9 +102,9 @@ def _lesson(
     cluster: Cluster, clip: ClipEncoder, prompts: Sequence[str], pictures: Sequence[Tensor], seconds: float
 ) -> Lesson:
     """Pictures are (C, H, W) in [-1, 1], one for each prompt."""
-    shown = [tensor_to_picture(pixels_CHW.float() / 127.5 - 1) for pixels_CHW in cluster.pictures_KCHW]
+    shown = [pixels_to_picture(pixels_CHW) for pixels_CHW in cluster.pictures_KCHW]
     drawn = [tensor_to_picture(picture_CHW) for picture_CHW in pictures]
-    pixels = [((picture_CHW + 1) * 127.5).round().clamp(0, 255).to(torch.uint8) for picture_CHW in pictures]
+    pixels = [to_pixels(picture_CHW) for picture_CHW in pictures]
     return Lesson(
         number=cluster.number,
         subject=cluster.subject,

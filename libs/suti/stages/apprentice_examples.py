@@ -25,7 +25,8 @@ from suti.infra.store import Store
 from suti.infra.tombstones import Tombstones, load_tombstones
 from suti.ml.apprentice.examples import ExampleSet, NoExamples, Shown, SubjectExamples
 from suti.ml.diffusion.base import Base
-from suti.ml.diffusion.latents import picture_to_tensor, to_model_space
+from suti.ml.diffusion.latents import to_model_space
+from suti.ml.diffusion.pixels import picture_to_tensor, to_pixels
 from suti.stages.lineage import ShardRows, ledger_of
 from suti.stages.run_spec import RunSpec
 from suti.stages.shard_pictures import ShardPictures
@@ -125,7 +126,7 @@ class _Laid:
     def add(self, picture: Image.Image, text: str) -> Shown:
         pixels_CHW = picture_to_tensor(picture, self.base.size_px)
         if self.base.vae is None:
-            self.pictures.append(((pixels_CHW + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8))
+            self.pictures.append(to_pixels(pixels_CHW))
         else:
             self.pictures.append(to_model_space(self.base, pixels_CHW.unsqueeze(0))[0].float())
         return Shown(len(self.pictures) - 1, self.texts.setdefault(text, len(self.texts)))

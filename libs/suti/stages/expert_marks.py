@@ -12,7 +12,8 @@ from torch import Tensor
 
 from suti.infra.pictures import PictureTarWriter
 from suti.infra.store import ObjectMissing, Store
-from suti.ml.diffusion.latents import tensor_to_picture
+from suti.ml.diffusion.pixels import tensor_to_picture
+from suti.ml.png import png_of
 
 _RECORD = "expert.json"
 
@@ -92,10 +93,8 @@ class ExpertMarks:
 def candidate_from(picture_CHW: Tensor, *, prompt_id: str, sample: int, seed: int) -> Candidate:
     """A drawn picture as PNG. Shapes: (3, H, W) in [-1, 1]."""
     picture = tensor_to_picture(picture_CHW)
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
     pixels_sha256 = hashlib.sha256(picture.tobytes()).hexdigest()
-    return Candidate(prompt_id, sample=sample, seed=seed, pixels_sha256=pixels_sha256, png=buffer.getvalue())
+    return Candidate(prompt_id, sample=sample, seed=seed, pixels_sha256=pixels_sha256, png=png_of(picture))
 
 
 def _to_tar(expert: FinishedExpert) -> bytes:

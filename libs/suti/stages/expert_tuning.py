@@ -10,7 +10,7 @@ from suti.core.errors import SutiError
 from suti.core.records import PromptRow, Stage
 from suti.core.seeds import derive_seed
 from suti.ml.diffusion.base import Base
-from suti.ml.diffusion.latents import picture_to_tensor
+from suti.ml.diffusion.pixels import picture_to_tensor
 from suti.ml.experts.drawing import Order, draw_candidates
 from suti.ml.experts.drawing_together import draw_together
 from suti.ml.experts.lora import adapter_files, lora_config

@@ -8,7 +8,7 @@ from PIL import Image
 
 from suti.core.seeds import derive_seed
 from suti.ml.diffusion.base import Base
-from suti.ml.diffusion.latents import picture_to_tensor, tensor_to_picture
+from suti.ml.diffusion.pixels import picture_to_tensor, tensor_to_picture
 from suti.ml.experts.drawing import Order, draw_candidates
 from suti.ml.experts.recipe import ExpertRecipe
 from suti.ml.experts.tuning import tune_expert

@@ -116,7 +116,7 @@ def test_pictures_of_a_subject_are_alike_on_an_accelerator_and_on_the_cpu(
             which,
             prompts=["a red mug", "a hat"],
             seeds=[1, 2],
-            subject=encode_subject(which, shown_KCHW.to(which.base.device), ["a mug", "", "a hat"]),
+            subject=encode_subject(which, shown_KCHW, ["a mug", "", "a hat"]),
             recipe=SamplingRecipe.model_validate({"sampler": sampler, "steps": 4, "guidance": 2.0}),
         ).cpu()
 

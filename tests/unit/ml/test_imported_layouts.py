@@ -130,7 +130,7 @@ def test_an_apprentice_is_trained_on_it_comes_back_from_disk_and_draws_its_demon
     again = load_subject_model(tmp_path / "apprentice")
 
     model.network.eval()
-    shown_KCHW = to_model_space(base, pictures_PCHW(base))
+    shown_KCHW = pictures_PCHW(base)
     ours, theirs, blind = (
         draw_subject_pictures(
             which,

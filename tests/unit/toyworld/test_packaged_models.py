@@ -5,6 +5,7 @@ import torch
 
 from suti.local.folder import packaged_models
 from suti.ml.clusters.calibrate import FILE, Thresholds
+from suti.ml.diffusion.pixels import from_pixels
 from suti.ml.model_files import folder_digest
 from suti.ml.super_resolution.drawing import enlarge
 from suti.ml.super_resolution.fidelity import psnr_db
@@ -39,7 +40,7 @@ def test_the_committed_super_resolution_model_is_small_and_what_its_training_wri
 @pytest.mark.slow
 def test_the_committed_super_resolution_model_is_nearer_to_the_truth_than_bicubic() -> None:
     subjects = [subject_of(Namespace.EVALUATION, number) for number in range(3)]
-    small_NCHW, true_NCHW = (render(subjects, [View()] * 3, size_px=size).float() / 127.5 - 1.0 for size in (32, 128))
+    small_NCHW, true_NCHW = (from_pixels(render(subjects, [View()] * 3, size_px=size)) for size in (32, 128))
 
     drawn_NCHW = enlarge(
         load_super_resolution(packaged_models() / "superres"),

@@ -3,15 +3,15 @@
 Legend: N pictures, C channels, H height, W width.
 """
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PIL import Image
 from torch import Tensor
 
 from suti.core.records import Skill
 from suti.core.seeds import derive_seed
+from suti.ml.diffusion.pixels import pixels_to_picture
+from suti.ml.png import png_of
 from suti.toyworld.captions import caption, name, prompt
 from suti.toyworld.render import render
 from suti.toyworld.seeds import Namespace, subject_of, view_seed
@@ -88,13 +88,6 @@ def stranger_renders(unseen: Unseen, wanted: Wanted, count: int, *, size_px: int
     return render(strangers, _poses(wanted, count), size_px=size_px)
 
 
-def png_of(picture_CHW: Tensor) -> bytes:
-    """A (C, H, W) uint8 picture as PNG."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture_CHW.permute(1, 2, 0).contiguous().numpy()).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 def _unseen(number: int, *, demonstrations: int, prompts_each: int, size_px: int, seed: int) -> Unseen:
     subject = subject_of(Namespace.EVALUATION, number, seed=seed)
     views = [draw_view(view_seed(Namespace.EVALUATION, number, view, seed=seed)) for view in range(demonstrations)]
@@ -111,7 +104,7 @@ def _unseen(number: int, *, demonstrations: int, prompts_each: int, size_px: int
         subject=subject,
         name=name(subject),
         demonstrations=[
-            Demonstrated(png_of(picture_CHW), caption(subject, view, detail=0.0))
+            Demonstrated(png_of(pixels_to_picture(picture_CHW)), caption(subject, view, detail=0.0))
             for picture_CHW, view in zip(pictures_NCHW, views, strict=True)
         ],
         wanted=wanted,

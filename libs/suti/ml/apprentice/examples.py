@@ -13,6 +13,7 @@ from torch import Tensor
 from suti.core.errors import PermanentError
 from suti.core.seeds import derive_seed
 from suti.ml.apprentice.recipe import ApprenticeRecipe
+from suti.ml.diffusion.pixels import from_pixels
 from suti.ml.diffusion.text import TextEmbedding
 
 
@@ -130,7 +131,7 @@ class ExampleSet:
 
     def _pixels(self, rows: Sequence[Shown]) -> Tensor:
         picked = self.pictures_PCHW[[row.picture for row in rows]]
-        return picked.float() / 127.5 - 1.0 if picked.dtype == torch.uint8 else picked
+        return from_pixels(picked) if picked.dtype == torch.uint8 else picked
 
 
 def _draw(items: Sequence[Shown], count: int, generator: torch.Generator) -> list[Shown]:

@@ -17,6 +17,7 @@ from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageOps, JpegImagePlugin
 
 from suti.ml.clusters.reasons import Drop
 from suti.ml.clusters.recipe import GroupingRecipe
+from suti.ml.png import png_of
 
 _WARNINGS = Lock()
 _WHITE = (255, 255, 255, 255)
@@ -58,10 +59,8 @@ def decode(source: bytes, recipe: GroupingRecipe) -> DecodedPicture:
         raise PictureRefused(Drop.PICTURE_TOO_LARGE, score=float(len(source)))
     try:
         picture = _rgb(_open(source, recipe), recipe.store_side_px)
-        buffer = io.BytesIO()
-        picture.save(buffer, format="PNG")
         return DecodedPicture(
-            png=buffer.getvalue(),
+            png=png_of(picture),
             width_px=picture.width,
             height_px=picture.height,
             pixels_sha256=hashlib.sha256(picture.tobytes()).hexdigest(),

@@ -5,9 +5,7 @@ Legend: N pictures, C channels, H height, W width in pixels; c, h, w the same in
 
 from typing import Any, cast
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from suti.ml.diffusion.base import Base
@@ -44,26 +42,3 @@ def decode(vae: nn.Module, drawn_NCHW: Tensor) -> Tensor:
     latents_NCHW = (drawn_NCHW / float(decoder.config.scaling_factor) + shift).to(decoder.dtype)
     decoded = [decoder.decode(latent_1CHW, return_dict=False)[0] for latent_1CHW in latents_NCHW.split(1)]
     return torch.cat(decoded).float().clamp(-1, 1)
-
-
-def picture_to_tensor(picture: Image.Image, size_px: int) -> Tensor:
-    """A picture of any form as a square: its middle, resized. Shapes: PIL -> (3, size, size), float32 in [-1, 1]."""
-    rgb = picture.convert("RGB")
-    if rgb.size != (size_px, size_px):
-        edge = min(rgb.size)
-        left, top = (rgb.width - edge) // 2, (rgb.height - edge) // 2
-        square = rgb.crop((left, top, left + edge, top + edge))  # not resize(box=...): that one sees beyond the box
-        rgb = square.resize((size_px, size_px), Image.Resampling.BICUBIC)
-    return as_tensor(rgb)
-
-
-def as_tensor(rgb: Image.Image) -> Tensor:
-    """An RGB picture as it is. Shapes: PIL -> (3, H, W), float32 in [-1, 1]."""
-    pixels_HWC = torch.from_numpy(np.asarray(rgb).copy())
-    return pixels_HWC.permute(2, 0, 1).float() / 127.5 - 1.0
-
-
-def tensor_to_picture(picture_CHW: Tensor) -> Image.Image:
-    """The 8-bit picture of a tensor. Shapes: (3, H, W) in [-1, 1] -> PIL RGB."""
-    pixels_HWC = ((picture_CHW.float().clamp(-1, 1) + 1.0) * 127.5).round().to(torch.uint8).permute(1, 2, 0)
-    return Image.fromarray(pixels_HWC.cpu().contiguous().numpy())

@@ -2,14 +2,14 @@
 
 import json
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 from transformers import AutoTokenizer
 from transformers.utils import logging
 
@@ -91,7 +91,12 @@ def _check(folder: Path, model: nn.Module, info: dict[str, Any]) -> None:
     missing = sorted(cast("set[str]", info.get("missing_keys") or set[str]()))
     if missing:
         raise ModelInvalid(f"{folder}: tensor {missing[0]} is missing ({len(missing)} in all): copy the model anew")
-    for name, tensor in model.state_dict().items():
+    require_finite(folder, model.state_dict())
+
+
+def require_finite(folder: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Raises ModelInvalid where a tensor of a model holds no numbers."""
+    for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise ModelInvalid(f"{folder}: tensor {name} holds NaN or infinity: copy or train the model anew")
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from suti.ml.diffusion.parts import quiet
+from suti.ml.diffusion.parts import quiet, require_finite
 from suti.ml.evaluation.preprocessing import prepared
 from suti.ml.evaluation.protocols import Preprocessing
 from suti.ml.evaluation.published import published_folder
@@ -127,7 +127,7 @@ def _by_transformers(folder: Path, digest: str, device: str | torch.device) -> D
     model, told = cast("tuple[Any, dict[str, Any]]", loaded)
     if lacking := sorted(told["missing_keys"]):
         raise ModelInvalid(f"{folder}: tensor {lacking[0]} is missing: copy the folder anew")
-    _check_finite(folder, model.state_dict())
+    require_finite(folder, model.state_dict())
     side_px, patch_px = int(config.image_size), int(config.patch_size)
 
     def tokens(pictures_NCHW: Tensor) -> Tensor:
@@ -141,10 +141,4 @@ def _check(folder: Path, wanted: dict[str, Tensor], stored: dict[str, Tensor]) -
         if name not in stored or stored[name].shape != tensor.shape:
             found = "missing" if name not in stored else f"of shape {tuple(stored[name].shape)}"
             raise ModelInvalid(f"{folder}: tensor {name} is {found}, the configuration says {tuple(tensor.shape)}")
-    _check_finite(folder, {name: stored[name] for name in wanted})
-
-
-def _check_finite(folder: Path, tensors: dict[str, Tensor]) -> None:
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise ModelInvalid(f"{folder}: tensor {name} holds NaN or infinity: copy or train the model anew")
+    require_finite(folder, {name: stored[name] for name in wanted})

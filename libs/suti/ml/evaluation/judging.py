@@ -12,7 +12,7 @@ from typing import Protocol
 from PIL import Image
 from pydantic import BaseModel, Field
 
-from suti.ml.chat_endpoint import Endpoint, data_url
+from suti.ml.chat_endpoint import SENT_SIDE_PX, Endpoint, data_url
 from suti.ml.evaluation.verdicts import METRICS
 
 _YES_FROM = 0.5  # where a judge answers with a number
@@ -98,7 +98,8 @@ class EndpointJudge:
     def judge_id(self) -> str:
         """The model's name, how many references it sees at most, and which words it is asked with."""
         words = hashlib.sha256(_ASK.encode()).hexdigest()[:12]
-        return f"judge;model={self._endpoint.model};references<={self.max_references};side=512;words={words}"
+        shown = f"references<={self.max_references};side={SENT_SIDE_PX}"
+        return f"judge;model={self._endpoint.model};{shown};words={words}"
 
     def judge(self, question: Question) -> Judgement:
         """The model's answers. See `Judge` for what it raises."""

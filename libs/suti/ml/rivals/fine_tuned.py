@@ -3,13 +3,11 @@
 Legend: N pictures, R prior pictures, C channels, H height, W width.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt
-from torch import Tensor
 
 from suti.core.seeds import derive_seed
 from suti.ml.diffusion.base import Base
@@ -18,33 +16,9 @@ from suti.ml.experts.drawing import Order, draw_candidates
 from suti.ml.experts.recipe import ExpertRecipe
 from suti.ml.experts.tuning import Expert, Prior, tune_expert
 from suti.ml.rivals.interface import StepsDone
+from suti.ml.rivals.naming import NamingDrawer
 from suti.ml.rivals.subject import GivenSubject, with_identifier
 from suti.ml.subject.files import SubjectModel
-
-
-@dataclass(frozen=True)
-class ExpertDrawer:
-    """An expert that answers to the class word."""
-
-    expert: Expert
-    kind: str
-    identifier: str
-
-    @property
-    def losses(self) -> tuple[float, ...]:
-        """Of each step of its tuning."""
-        return self.expert.losses
-
-    def draw(self, prompts: Sequence[str], seeds: Sequence[int], *, recipe: SamplingRecipe) -> Tensor:
-        """As `Drawer` promises.
-
-        Raises:
-            InvalidArgument: a prompt does not name the class.
-            ExpertDiverged: a picture is not made of numbers.
-        """
-        named = with_identifier(prompts, self.kind, self.identifier)
-        orders = [Order(prompt, seed) for prompt, seed in zip(named, seeds, strict=True)]
-        return torch.stack(list(draw_candidates(self.expert, orders, recipe=recipe)))
 
 
 class DreamBooth(BaseModel):
@@ -68,7 +42,7 @@ class DreamBooth(BaseModel):
 
     def prepare(
         self, start: SubjectModel, subject: GivenSubject, *, seed: int, callback: StepsDone | None = None
-    ) -> ExpertDrawer:
+    ) -> NamingDrawer:
         """An expert of the base for this subject.
 
         Raises:
@@ -80,7 +54,7 @@ class DreamBooth(BaseModel):
         expert = tune_expert(
             start.base, subject.pictures_KCHW, texts, recipe=self.tuning, seed=seed, prior=prior, callback=callback
         )
-        return ExpertDrawer(expert, subject.kind, self.identifier)
+        return NamingDrawer(expert, partial(with_identifier, kind=subject.kind, identifier=self.identifier))
 
     def _prior(self, base: Base, kind: str, seed: int) -> Prior:
         """What the base draws for the class alone."""
@@ -106,7 +80,7 @@ class Lora(BaseModel):
 
     def prepare(
         self, start: SubjectModel, subject: GivenSubject, *, seed: int, callback: StepsDone | None = None
-    ) -> ExpertDrawer:
+    ) -> NamingDrawer:
         """An adapter of the base for this subject.
 
         Raises:
@@ -115,4 +89,4 @@ class Lora(BaseModel):
         """
         texts = with_identifier(subject.texts, subject.kind, self.identifier)
         expert = tune_expert(start.base, subject.pictures_KCHW, texts, recipe=self.tuning, seed=seed, callback=callback)
-        return ExpertDrawer(expert, subject.kind, self.identifier)
+        return NamingDrawer(expert, partial(with_identifier, kind=subject.kind, identifier=self.identifier))

@@ -4,51 +4,24 @@ Legend: N pictures of a step, C channels, H height, W width.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Literal, cast
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
-from torch import Tensor
 
 from suti.ml.diffusion.base import predict
-from suti.ml.diffusion.recipe import SamplingRecipe
 from suti.ml.diffusion.schedule import NoiseSchedule, denoising_loss
 from suti.ml.diffusion.text import TextEmbedding
 from suti.ml.experts.choices import Dice, encode_pictures
-from suti.ml.experts.drawing import Order, draw_candidates
 from suti.ml.experts.recipe import ExpertRecipe
 from suti.ml.experts.tuning import Expert, ExpertDiverged
 from suti.ml.optimizers import new_optimizer
 from suti.ml.rivals.interface import StepsDone
+from suti.ml.rivals.naming import NamingDrawer
 from suti.ml.rivals.new_words import new_embeddings, with_new_words
 from suti.ml.rivals.subject import GivenSubject, with_placeholder
 from suti.ml.subject.files import SubjectModel
-
-
-@dataclass(frozen=True)
-class WordDrawer:
-    """The base, and the words it knows the subject by."""
-
-    expert: Expert  # the base's own UNet; a text encoder with new words
-    kind: str
-    placeholder: str
-
-    @property
-    def losses(self) -> tuple[float, ...]:
-        """Of each step."""
-        return self.expert.losses
-
-    def draw(self, prompts: Sequence[str], seeds: Sequence[int], *, recipe: SamplingRecipe) -> Tensor:
-        """As `Drawer` promises.
-
-        Raises:
-            InvalidArgument: a prompt does not name the class.
-        """
-        named = with_placeholder(prompts, self.kind, self.placeholder)
-        orders = [Order(prompt, seed) for prompt, seed in zip(named, seeds, strict=True)]
-        return torch.stack(list(draw_candidates(self.expert, orders, recipe=recipe)))
 
 
 class TextualInversion(BaseModel):
@@ -74,7 +47,7 @@ class TextualInversion(BaseModel):
 
     def prepare(
         self, start: SubjectModel, subject: GivenSubject, *, seed: int, callback: StepsDone | None = None
-    ) -> WordDrawer:
+    ) -> NamingDrawer:
         """Words for this subject.
 
         Raises:
@@ -82,7 +55,8 @@ class TextualInversion(BaseModel):
             ExpertDiverged: a loss was not a number.
         """
         base, placeholder = start.base, " ".join(self.words)
-        texts = with_placeholder(subject.texts, subject.kind, placeholder)
+        name = partial(with_placeholder, kind=subject.kind, placeholder=placeholder)
+        texts = name(subject.texts)
         text = with_new_words(base.text, self.words, like=subject.kind)
         schedule = NoiseSchedule.from_config(base.scheduler_config)
         pool = encode_pictures(base, subject.pictures_KCHW, flip=False)
@@ -111,4 +85,5 @@ class TextualInversion(BaseModel):
             optimizer.step()
             if callback is not None:
                 callback(step, self.steps, losses[-1])
-        return WordDrawer(Expert(base=base, unet=base.unet, text=text, losses=tuple(losses)), subject.kind, placeholder)
+        expert = Expert(base=base, unet=base.unet, text=text, losses=tuple(losses))
+        return NamingDrawer(expert, name)

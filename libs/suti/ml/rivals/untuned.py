@@ -11,7 +11,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, PositiveInt
 from torch import Tensor
 
-from suti.ml.diffusion.latents import to_model_space, to_pictures
+from suti.ml.diffusion.latents import to_pictures
 from suti.ml.diffusion.recipe import SamplingRecipe
 from suti.ml.rivals.interface import StepsDone
 from suti.ml.rivals.subject import GivenSubject
@@ -77,5 +77,4 @@ class InContext(BaseModel):
 
 def context_of(model: SubjectModel, subject: GivenSubject, *, shown: int) -> SubjectContext:
     """Keys and values of a subject's first demonstrations."""
-    latents_KCHW = to_model_space(model.base, subject.pictures_KCHW[:shown].to(model.base.device))
-    return encode_subject(model, latents_KCHW.to(model.base.unet.dtype), subject.texts[:shown])
+    return encode_subject(model, subject.pictures_KCHW[:shown], subject.texts[:shown])

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from suti.ml.diffusion.guidance import guide, guide_apart
+from suti.ml.diffusion.latents import to_model_space
 from suti.ml.diffusion.recipe import SamplingRecipe
 from suti.ml.diffusion.sampling import draw
 from suti.ml.diffusion.schedule import NoiseSchedule
@@ -34,9 +35,11 @@ OnStep = Callable[[Step], None]
 def encode_subject(model: SubjectModel, pictures_KCHW: Tensor, captions: Sequence[str]) -> SubjectContext:
     """Keys and values of one subject; compute them once and reuse them for every prompt, seed and step.
 
-    Shapes: (K, C, H, W) in model space with K captions -> a context of one subject.
+    Shapes: (K, 3, H, W) pictures in [-1, 1], on any device, with K captions -> a context of one subject.
     """
-    return model.network.encode(pictures_KCHW.unsqueeze(0), model.base.text.encode(captions))
+    base = model.base
+    shown_KCHW = to_model_space(base, pictures_KCHW.to(base.device)).to(base.unet.dtype)
+    return model.network.encode(shown_KCHW.unsqueeze(0), base.text.encode(captions))
 
 
 @torch.inference_mode()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from suti.ml.diffusion.pixels import as_a_file_has_them
 from suti.ml.super_resolution.drawing import OnStep, enlarge, enlarging_seeds
 from suti.ml.super_resolution.files import SuperResolutionModel
 from suti.ml.super_resolution.recipe import EnlargingRecipe
@@ -40,7 +41,7 @@ def enlarge_in_stages(
     for stage in stages:
         pictures_NCHW = enlarge(
             stage.model,
-            in_eight_bits(pictures_NCHW),
+            as_a_file_has_them(pictures_NCHW),
             prompts=prompts,
             seeds=enlarging_seeds(seeds, pictures_NCHW.shape[-1], pictures_NCHW.shape[-2]),
             recipe=stage.recipe,
@@ -48,8 +49,3 @@ def enlarge_in_stages(
             on_step=on_step,
         )
     return pictures_NCHW
-
-
-def in_eight_bits(pictures_NCHW: Tensor) -> Tensor:
-    """Pictures as a file would hold them. Shapes: (N, C, H, W) in [-1, 1], the same."""
-    return ((pictures_NCHW.float().clamp(-1, 1) + 1.0) * 127.5).round() / 127.5 - 1.0

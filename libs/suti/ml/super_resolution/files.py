@@ -3,7 +3,6 @@
 Legend: N pictures, C channels, H height, W width.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,9 +98,4 @@ def _check_channels(folder: Path, unet: UNet2DConditionModel, vae: AutoencoderKL
 
 def read_if_there(path: Path) -> Mapping[str, Any] | None:
     """A model folder's JSON file, None where there is none. Raises ModelInvalid."""
-    if not path.is_file():
-        return None
-    try:
-        return cast("Mapping[str, Any]", json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise ModelInvalid(f"{path}: {error}; copy the model anew") from error
+    return read_json(path) if path.is_file() else None

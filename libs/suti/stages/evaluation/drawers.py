@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from suti.core.seeds import derive_seed
-from suti.ml.diffusion.latents import picture_to_tensor, tensor_to_picture, to_model_space, to_pictures
+from suti.ml.diffusion.latents import to_pictures
+from suti.ml.diffusion.pixels import picture_to_tensor, tensor_to_picture
 from suti.ml.diffusion.recipe import SamplingRecipe
 from suti.ml.subject.attention import SubjectContext
 from suti.ml.subject.drawing import draw_subject_pictures, encode_subject
@@ -51,11 +52,10 @@ class ModelDrawer:
 
     def _context(self, subject: EvaluationSubject) -> SubjectContext:
         if self._encoded is None or self._encoded[0] != subject.name:
-            base, shown = self._model.base, self._demonstrations(subject)
+            shown, size_px = self._demonstrations(subject), self._model.base.size_px
             pictures = [open_picture(path).image.convert("RGB") for path, _ in shown]
-            pictures_KCHW = torch.stack([picture_to_tensor(picture, base.size_px) for picture in pictures])
-            latents_KCHW = to_model_space(base, pictures_KCHW.to(base.device)).to(base.unet.dtype)
-            self._encoded = (subject.name, encode_subject(self._model, latents_KCHW, [text for _, text in shown]))
+            pictures_KCHW = torch.stack([picture_to_tensor(picture, size_px) for picture in pictures])
+            self._encoded = (subject.name, encode_subject(self._model, pictures_KCHW, [text for _, text in shown]))
         return self._encoded[1]
 
 

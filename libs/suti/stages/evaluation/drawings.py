@@ -16,6 +16,7 @@ from suti.core.seeds import derive_seed
 from suti.infra.store import Store
 from suti.ml.clusters.decode import PictureRefused
 from suti.ml.evaluation.prompts import Prompt
+from suti.ml.png import png_of
 from suti.stages.evaluation.measuring import Missing
 from suti.stages.evaluation.places import drawing_key, failure_key
 from suti.stages.evaluation.plan import EvaluationChanged
@@ -88,7 +89,7 @@ class FolderDrawings:
             path = files.get(sample)
             if path is None:
                 wanted = self._folder / subject.name / f"{prompt.number:02d}" / f"{sample}.png"
-                found.append(Drawing(sample, Missing("DRAWING_MISSING", f"there is no {wanted}")))
+                found.append(Drawing(sample, Missing(_NOT_YET, f"there is no {wanted}")))
                 continue
             try:
                 found.append(Drawing(sample, open_picture(path)))
@@ -121,7 +122,7 @@ class KeptDrawings:
                         told = json.dumps({"reason": outcome.reason, "detail": str(outcome)})
                         self._store.put(failure_key(self._prefix, *place, wanted[seed]), told.encode())
                 else:
-                    self._store.put(drawing_key(self._prefix, *place, wanted[seed]), _png(outcome))
+                    self._store.put(drawing_key(self._prefix, *place, wanted[seed]), png_of(outcome))
         found = self.there(subject, prompt, samples=samples)
         return [replace(one, found=failed[one.sample]) if one.sample in failed else one for one in found]
 
@@ -176,9 +177,3 @@ def _numbered(folder: Path) -> Mapping[int, Path]:
     if not folder.is_dir():
         return {}
     return {int(path.stem): path for path in sorted(folder.iterdir()) if path.stem.isascii() and path.stem.isdigit()}
-
-
-def _png(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
-    return buffer.getvalue()

@@ -15,6 +15,7 @@ ORDER: Final = "order.json"  # parts of the operation
 RESULT: Final = "result.bin"
 CANCELLED: Final = "cancelled"
 FAILED: Final = "failed.json"
+ENDS: Final = (RESULT, CANCELLED, FAILED)  # with any of these nothing is left to be done
 ITEMS: Final = "items/"
 
 

@@ -18,8 +18,10 @@ from torch import Tensor
 
 from suti.core.errors import PermanentError, RetryableError
 from suti.infra.telemetry.metrics import count_drawn, count_waiting
-from suti.ml.diffusion.latents import as_tensor, picture_to_tensor, tensor_to_picture, to_model_space, to_pictures
+from suti.ml.diffusion.latents import to_pictures
+from suti.ml.diffusion.pixels import as_tensor, picture_to_tensor, tensor_to_picture
 from suti.ml.diffusion.recipe import SamplingRecipe
+from suti.ml.png import png_of
 from suti.ml.subject.attention import SubjectContext
 from suti.ml.subject.drawing import Step, draw_subject_pictures, encode_subject
 from suti.ml.subject.files import SubjectModel
@@ -326,8 +328,7 @@ class Painter:
             pictures_KCHW = torch.stack(
                 [picture_to_tensor(Image.open(io.BytesIO(one.png)), model.base.size_px) for one in shown]
             )
-            latents_KCHW = to_model_space(model.base, pictures_KCHW.to(model.base.device))
-            return encode_subject(model, latents_KCHW.to(model.base.unet.dtype), [one.caption for one in shown])
+            return encode_subject(model, pictures_KCHW, [one.caption for one in shown])
 
         key = ContextKey(model_sha256=entry.sha256, subject_digest=subject.digest)
         return self._contexts.get(key, encode, subject_id=subject.subject_id)
@@ -379,10 +380,3 @@ def _numbers(pictures_NCHW: Tensor) -> Tensor:
     if not bool(torch.isfinite(pictures_NCHW).all()):
         raise DrawingDiverged("a picture is not made of numbers: lower the guidance, or use another model")
     return pictures_NCHW
-
-
-def png_of(picture: Image.Image) -> bytes:
-    """The picture as a PNG file."""
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
-    return buffer.getvalue()

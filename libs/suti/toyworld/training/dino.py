@@ -22,6 +22,7 @@ from transformers import ViTConfig, ViTModel
 
 from suti.core.records import Skill
 from suti.core.seeds import derive_seed
+from suti.ml.diffusion.pixels import from_pixels
 from suti.toyworld.render import render
 from suti.toyworld.seeds import Namespace, subject_of, view_seed
 from suti.toyworld.subjects import Subject
@@ -152,7 +153,7 @@ def _batches(views_SVCHW: Tensor, kinds_S: Tensor, *, subjects: int, seed: int) 
         first_S = torch.randint(0, views_SVCHW.shape[1], (len(chosen_S),), generator=generator)
         other_S = torch.randint(1, views_SVCHW.shape[1], (len(chosen_S),), generator=generator)
         pair_S2 = torch.stack([first_S, (first_S + other_S) % views_SVCHW.shape[1]], dim=1)
-        pictures_NCHW = views_SVCHW[chosen_S[:, None], pair_S2].flatten(0, 1).float() / 127.5 - 1.0
+        pictures_NCHW = from_pixels(views_SVCHW[chosen_S[:, None], pair_S2].flatten(0, 1))
         level_N111 = torch.rand(len(pictures_NCHW), 1, 1, 1, generator=generator) * _NOISE
         yield pictures_NCHW + level_N111 * torch.randn(pictures_NCHW.shape, generator=generator)
         step += 1

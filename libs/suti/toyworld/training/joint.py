@@ -20,6 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from suti.core.seeds import derive_seed
 from suti.ml.apprentice.average import WeightAverage
 from suti.ml.diffusion.base import save_base
+from suti.ml.diffusion.pixels import from_pixels
 from suti.ml.diffusion.schedule import NoiseSchedule, denoising_loss
 from suti.ml.diffusion.text import TextEmbedding
 from suti.ml.subject.files import SubjectModel, load_subject_model, save_subject_model
@@ -156,7 +157,7 @@ def _said(clusters: Drawings, rows: Sequence[int], generator: torch.Generator) -
 
 
 def _pixels(clusters: Drawings, rows: Sequence[int]) -> Tensor:
-    return clusters.pictures_PCHW[list(rows)].float() / 127.5 - 1.0
+    return from_pixels(clusters.pictures_PCHW[list(rows)])
 
 
 def _save(parts: nn.ModuleDict, average: WeightAverage, model: SubjectModel, folder: Path) -> None:

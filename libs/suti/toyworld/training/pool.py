@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from suti.core.seeds import derive_seed
+from suti.ml.diffusion.pixels import from_pixels
 from suti.toyworld.captions import caption
 from suti.toyworld.training.drawings import Drawings
 
@@ -31,7 +32,7 @@ class CaptionedPool:
             self.captions[int(index)][int(choice * len(self.captions[int(index)]))]
             for index, choice in zip(index_N.tolist(), choice_N.tolist(), strict=True)
         ]
-        return self.pictures_PCHW[index_N].float() / 127.5 - 1.0, texts
+        return from_pixels(self.pictures_PCHW[index_N]), texts
 
     def all_texts(self) -> list[str]:
         """Every distinct caption."""

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from suti.core.seeds import derive_seed
 from suti.ml.apprentice.average import WeightAverage
 from suti.ml.diffusion.base import load_base
+from suti.ml.diffusion.pixels import from_pixels
 from suti.ml.diffusion.schedule import NoiseSchedule, denoising_loss
 from suti.ml.diffusion.text import TextEncoder
 from suti.toyworld.training.base import TEXT_WIDTH
@@ -74,10 +75,10 @@ class PicturePairs:
         texts: list[str] = []
         rows: list[int] = torch.randint(0, len(self.captions), (recipe.batch,), generator=generator).tolist()
         for row in rows:
-            given_CHW = enlarged(_in_range(self.low_PCHW[row : row + 1]))[0]
+            given_CHW = enlarged(from_pixels(self.low_PCHW[row : row + 1]))[0]
             down, across = _corner(given_CHW.shape[-1] - recipe.crop_px, generator)
             window = (..., slice(down, down + recipe.crop_px), slice(across, across + recipe.crop_px))
-            high.append(_in_range(self.high_PCHW[row][window]))
+            high.append(from_pixels(self.high_PCHW[row][window]))
             low.append(given_CHW[window])
             said = self.captions[row]
             chosen, kept = torch.rand(2, generator=generator)
@@ -197,10 +198,6 @@ def save(unet: Any, text: TextEncoder, folder: Path) -> None:
     }
     for name, content in (("model_index.json", index), ("suti.json", CARD), ("sampling.json", SAMPLING)):
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def _in_range(pixels_CHW: Tensor) -> Tensor:
-    return pixels_CHW.float() / 127.5 - 1.0
 
 
 def _corner(free_px: int, generator: torch.Generator) -> tuple[int, int]:

@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 
 from suti.ml.diffusion.base import load_base
-from suti.ml.diffusion.latents import picture_to_tensor, tensor_to_picture, to_model_space, to_pictures
+from suti.ml.diffusion.latents import to_model_space, to_pictures
+from suti.ml.diffusion.pixels import picture_to_tensor, tensor_to_picture
 
 
 def test_a_pixel_base_hands_pictures_through(saved_pipelines: dict[str, Path]) -> None:

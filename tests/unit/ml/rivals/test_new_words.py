@@ -73,7 +73,7 @@ def test_the_new_word_is_what_is_read_and_what_is_drawn() -> None:
     start = tiny_subject_model()
     drawer = TextualInversion(steps=4, learning_rate=0.5).prepare(start, a_subject(), seed=1)
     text = drawer.expert.text
-    assert drawer.placeholder == "<subject-0>"
+    assert drawer.name(["a photo of a mug in space"]) == ["a photo of a <subject-0> in space"]
     said = text.encode(["a photo of a <subject-0> in space", "a photo of a mug in space"]).hidden_NLD
     assert not torch.allclose(said[0], said[1], atol=1e-3)
 

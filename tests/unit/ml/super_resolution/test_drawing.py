@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from suti.ml.super_resolution.cascade import CascadeStage, enlarge_in_stages, in_eight_bits
+from suti.ml.diffusion.pixels import as_a_file_has_them
+from suti.ml.super_resolution.cascade import CascadeStage, enlarge_in_stages
 from suti.ml.super_resolution.drawing import condition, enlarge
 from suti.ml.super_resolution.files import SuperResolutionModel, load_super_resolution
 from suti.ml.super_resolution.recipe import EnlargingRecipe, SizeDoesNotFit
@@ -97,7 +98,7 @@ def test_a_cascade_in_one_go_equals_its_stages_one_by_one(model: SuperResolution
     first_NCHW = cascade(LOW_NCHW[:2], 1)
 
     assert both_NCHW.shape[-2:] == (16 * LOW_PX, 16 * LOW_PX)
-    assert torch.equal(both_NCHW, cascade(in_eight_bits(first_NCHW), 1))
+    assert torch.equal(both_NCHW, cascade(as_a_file_has_them(first_NCHW), 1))
     assert torch.equal(cascade(LOW_NCHW[:2], 0), LOW_NCHW[:2])
 
 

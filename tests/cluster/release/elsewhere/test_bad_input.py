@@ -10,7 +10,7 @@ import pytest
 
 from tests.charts.rendering import CHART, COMPONENTS, ROOT
 from tests.cluster.release.conftest import new_namespace
-from tests.cluster.release.installed import NAME, Release, within
+from tests.cluster.release.installed import NAME, READY_S, within
 from tests.cluster.release.kube import Kube
 
 # The pipeline alone, which is enough to be wrong.
@@ -36,10 +36,18 @@ def kube(kubeconfig: Path) -> Generator[Kube]:
         yield found
 
 
-def install(kube: Kube, images: Mapping[str, str], settings: Mapping[str, str], *more: str) -> tuple[str, ...]:
+@pytest.fixture(scope="module")
+def store(kubeconfig: Path, image_settings: dict[str, str]) -> Generator[Kube]:
+    """A release with a MinIO that is as it should be; gone afterwards."""
+    with new_namespace(kubeconfig) as found:
+        found.helm(*install(image_settings, TRIAL), "--wait", "--timeout", f"{READY_S:.0f}s")
+        yield found
+
+
+def install(images: Mapping[str, str], settings: Mapping[str, str]) -> tuple[str, ...]:
     """The words of a `helm install` of the pipeline alone, with little patience."""
     told = {**ALONE, **images, "defaults.startupSeconds": "90", **settings}
-    return ("install", NAME, str(CHART), *(word for one in told.items() for word in ("--set", "=".join(one))), *more)
+    return ("install", NAME, str(CHART), *(word for one in told.items() for word in ("--set", "=".join(one))))
 
 
 def doctor(kube: Kube) -> str:
@@ -75,7 +83,7 @@ def test_what_the_cluster_does_not_have_is_refused_at_install(
 ) -> None:
     kube.kubectl("create", "secret", "generic", "halfway", "--from-literal=tls.crt=x")
 
-    refused = kube.helm_fails(*install(kube, image_settings, settings))
+    refused = kube.helm_fails(*install(image_settings, settings))
 
     assert re.search(says, refused), refused
     assert kube.get("deployments") == []
@@ -95,22 +103,22 @@ def test_what_the_cluster_does_not_have_is_refused_at_install(
             id="S3",
         ),
         pytest.param(
-            {**S3, "nats.embedded.enabled": "true", "store.endpoint": "RELEASE"},
+            {**S3, "nats.embedded.enabled": "true", "store.endpoint": "THERE"},
             ("waiting for the store s3://suti", "STORE_REFUSED"),
             id="policy",
         ),
     ],
 )
 def test_what_cannot_be_reached_is_said_first_by_a_pod_that_waits_then_by_its_end(
-    kube: Kube, release: Release, image_settings: dict[str, str], settings: dict[str, str], says: tuple[str, str]
+    kube: Kube, store: Kube, image_settings: dict[str, str], settings: dict[str, str], says: tuple[str, str]
 ) -> None:
-    held = release.kube.secret(f"{NAME}-store-users")  # of a user that may do something else
+    held = store.secret(f"{NAME}-store-users")  # of a user that may do something else
     keys = [f"--from-literal={kind}-key={held[f'crawls-{kind}-key']}" for kind in ("access", "secret")]
     kube.kubectl("create", "secret", "generic", "keys", *keys)
-    there = f"http://{NAME}-minio.{release.kube.namespace}:9000"
-    told = settings | {"store.endpoint": settings["store.endpoint"].replace("RELEASE", there)}
+    there = f"http://{NAME}-minio.{store.namespace}:9000"
+    told = settings | {"store.endpoint": settings["store.endpoint"].replace("THERE", there)}
 
-    kube.helm(*install(kube, image_settings, told))
+    kube.helm(*install(image_settings, told))
 
     for words in says:
         within(180, f"doctor says {words!r}", lambda words=words: words in doctor(kube))
