@@ -22,6 +22,7 @@ from tests.cluster.release.kube import Object, Refused
 CRAWL = "s3://suti/crawls/trial.warc.gz"
 PLAN = quick(DemoPlan())
 RUN_S = 1800.0
+LOOK_S = 4.0  # a look is a program of its own in the client's pod
 
 
 @contextmanager
@@ -119,7 +120,7 @@ def ended(release: Release, run_id: str, *, meanwhile: Callable[[], object] = la
             if run["state"] not in {"RUN_STATE_RUNNING", "RUN_STATE_CANCELLING"}:
                 return run
             last = run["state"]
-        time.sleep(2)
+        time.sleep(LOOK_S)
     why = release.suti("pipeline", "run", "why", run_id)
     raise AssertionError(f"run {run_id} has not ended after {RUN_S:.0f} s ({last}): {why}\n{release.kube.state()}")
 
