@@ -7,6 +7,7 @@ from suti.reproduce.dream_steps import dream_steps
 from suti.reproduce.experiment import Experiment
 from suti.reproduce.gain import gain
 from suti.reproduce.guidance import guidance
+from suti.reproduce.samplers import samplers
 from suti.reproduce.scale import Scale
 from suti.reproduce.skills import skills
 from suti.reproduce.table1 import table1
@@ -18,6 +19,7 @@ EXPERIMENTS: Mapping[str, Callable[[Scale], Experiment]] = {
     "skills": skills,
     "gain": gain,
     "dream-steps": dream_steps,
+    "samplers": samplers,
 }
 
 # Those that measure one apprentice, whoever taught it; the others teach theirs.

@@ -37,7 +37,7 @@ references, seeds):
 {protocols}
 
 {as_table(rows, experiment.columns, trainings=True)}
-## Recipes
+{"" if experiment.finding is None else f"{experiment.finding(rows)}\n\n"}## Recipes
 
 Defaults are the values of the rivals' papers, and ours where a paper does not say; in brackets what a value is changed
 from.

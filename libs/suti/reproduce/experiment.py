@@ -28,6 +28,7 @@ class Experiment:
     figure: Callable[[Sequence[Row]], bytes]  # PNG
     about: str  # what differs, and what is the same
     columns: Mapping[str, str]
+    finding: Callable[[Sequence[Row]], str] | None = None  # what the rows say, in words
 
 
 def bounds(scale: Scale) -> list[Condition]:

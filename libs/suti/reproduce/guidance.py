@@ -2,6 +2,7 @@
 
 from itertools import product
 
+from suti.ml.diffusion.recipe import SamplingRecipe
 from suti.reproduce.conditions import Condition
 from suti.reproduce.experiment import Experiment, bounds, columns
 from suti.reproduce.figures import grid
@@ -14,7 +15,7 @@ _TITLE = "How strongly should text and subject guide?"
 def guidance(scale: Scale) -> Experiment:
     """A grid of both weights; on its diagonal they are one."""
     conditions = [
-        Condition("suti", _said(text, subject), scale.drawings("suti", guidance=(text, subject)))
+        Condition("suti", _said(text, subject), scale.drawings("suti", sampling=_guided(scale, text, subject)))
         for text, subject in product(WEIGHTS, WEIGHTS)
     ]
     return Experiment(
@@ -36,3 +37,9 @@ def guidance(scale: Scale) -> Experiment:
 
 def _said(text: float, subject: float) -> str:
     return f"text {text:g}, subject {subject:g}"
+
+
+def _guided(scale: Scale, text: float, subject: float) -> SamplingRecipe:
+    if text == subject:  # two equal weights are one
+        return scale.sampling.model_copy(update={"guidance": text})
+    return scale.sampling.model_copy(update={"guidance": text, "subject_guidance": subject})

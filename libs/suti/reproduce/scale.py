@@ -101,10 +101,10 @@ class Scale:
         *,
         rival: AnyRival | None = None,
         shown: int = 4,
-        guidance: tuple[float, float] | None = None,
+        sampling: SamplingRecipe | None = None,
         skill: Skill | None = None,
     ) -> tuple[DrawingCell, ...]:
-        """What a system draws, a cell for each seed. `guidance` is the weight of the text and that of the subject."""
+        """What a system draws, a cell for each seed; in another way than all others do with a `sampling` of its own."""
         own = rival or self.rivals[system]
         tuned = not isinstance(own, (BaseAlone, InContext))
         return tuple(
@@ -114,7 +114,7 @@ class Scale:
                 source=self.source_of(system, seed),
                 shown=shown,
                 subjects=self.set_of(seed, skill=skill),
-                sampling=self._sampling(guidance),
+                sampling=sampling or self.sampling,
                 seed=seed if tuned else 0,
             )
             for seed in self.seeds
@@ -126,14 +126,6 @@ class Scale:
         return tuple(
             DrawingCell(system=rival, rival=one, subjects=self.set_of(seed, skill=skill)) for seed in self.seeds
         )
-
-    def _sampling(self, guidance: tuple[float, float] | None) -> SamplingRecipe:
-        if guidance is None:
-            return self.sampling
-        text, subject = guidance
-        if text == subject:  # two equal weights are one
-            return self.sampling.model_copy(update={"guidance": text})
-        return self.sampling.model_copy(update={"guidance": text, "subject_guidance": subject})
 
 
 @cache
