@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from google.protobuf.duration_pb2 import Duration
 from PIL import Image
 
 from suti.api.generation.v1 import generation_pb2 as pb
@@ -54,11 +55,11 @@ class Answers:
             model=_reference(drawn.model) if drawn.model else None,
             enlarged_with=[_reference(model) for model in drawn.enlarged_with],
             timings=pb.GenerateTimings(
-                queued_ms=painted.queued_s * 1e3,
-                encode_ms=painted.encode_s * 1e3,
-                draw_ms=painted.draw_s * 1e3,
-                enlarge_ms=painted.enlarge_s * 1e3,
-                total_ms=total_s * 1e3,
+                queued=_duration(painted.queued_s),
+                encoding=_duration(painted.encode_s),
+                drawing=_duration(painted.draw_s),
+                enlarging=_duration(painted.enlarge_s),
+                total=_duration(total_s),
             ),
             provenance_id=request.request_id,
         )
@@ -116,3 +117,9 @@ def _record(request: pb.GenerateRequest, answer: pb.GenerateResponse, drawn: Dra
         "created_at": datetime.now(UTC).isoformat(),
     }
     return json.dumps(record, sort_keys=True, indent=1).encode()
+
+
+def _duration(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromNanoseconds(round(seconds * 1e9))
+    return duration

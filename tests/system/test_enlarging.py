@@ -78,7 +78,7 @@ def test_drawing_and_enlarging_at_once_equals_one_after_the_other(
     assert again.replayed
     assert hashes(again) == hashes(at_once)
     assert [one.name for one in at_once.enlarged_with] == [enlarger]
-    assert at_once.timings.enlarge_ms > 0 == alone.timings.enlarge_ms
+    assert at_once.timings.enlarging.ToNanoseconds() > 0 == alone.timings.enlarging.ToNanoseconds()
     assert (at_once.model.name, after.model.name) == ("base", "")
     record = json.loads(service.store.get(keys.drawn(after.provenance_id, "record.json")))
     assert [used["model"] for used in record["enlarged_with"]] == [enlarger]

@@ -106,10 +106,8 @@ def generate(  # noqa: PLR0917 - options, given by name
             console.print(f"{path}  seed {one.seed}", soft_wrap=True)
     used = [answer.model, *answer.enlarged_with] if answer.model.name else answer.enlarged_with
     by = " and ".join(f"{one.name} ({one.sha256[:12]})" for one in used)
-    console.print(
-        f"by {by} from seed {answer.seed} in {answer.timings.total_ms / 1e3:.1f} s; provenance {answer.provenance_id}",
-        soft_wrap=True,
-    )
+    took = f"{answer.timings.total.ToMilliseconds() / 1e3:.1f} s"
+    console.print(f"by {by} from seed {answer.seed} in {took}; provenance {answer.provenance_id}", soft_wrap=True)
 
 
 def _watch(suti: Suti, request: pb.GenerateRequest) -> pb.GenerateResponse:

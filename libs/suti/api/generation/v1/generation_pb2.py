@@ -23,13 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from suti.api.types.v1 import types_pb2 as suti_dot_api_dot_types_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'suti/api/generation/v1/generation.proto\x12\x16suti.api.generation.v1\x1a#google/longrunning/operations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1dsuti/api/types/v1/types.proto\"\xc2\x01\n\x07Subject\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x38\n\x0e\x64\x65monstrations\x18\x03 \x03(\x0b\x32 .suti.api.types.v1.Demonstration\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\x05 \x01(\t\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\"\x90\x01\n\x16RegisterSubjectRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x38\n\x0e\x64\x65monstrations\x18\x02 \x03(\x0b\x32 .suti.api.types.v1.Demonstration\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x12\n\ncreated_by\x18\x04 \x01(\t\"<\n\x11GetSubjectRequest\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x13\n\x0bwith_pixels\x18\x02 \x01(\x08\"<\n\x13ListSubjectsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"b\n\x14ListSubjectsResponse\x12\x31\n\x08subjects\x18\x01 \x03(\x0b\x32\x1f.suti.api.generation.v1.Subject\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"*\n\x14\x44\x65leteSubjectRequest\x12\x12\n\nsubject_id\x18\x01 \x01(\t\"J\n\x0e\x44\x65monstrations\x12\x38\n\x0e\x64\x65monstrations\x18\x01 \x03(\x0b\x32 .suti.api.types.v1.Demonstration\"\xb5\x04\n\x0fGenerateRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x14\n\nsubject_id\x18\x02 \x01(\tH\x00\x12\x38\n\x06inline\x18\x03 \x01(\x0b\x32&.suti.api.generation.v1.DemonstrationsH\x00\x12\x0e\n\x06prompt\x18\x04 \x01(\t\x12\x17\n\x0fnegative_prompt\x18\x05 \x01(\t\x12\r\n\x05model\x18\x06 \x01(\t\x12\r\n\x05\x63ount\x18\x07 \x01(\r\x12\x11\n\x04seed\x18\x08 \x01(\x04H\x01\x88\x01\x01\x12\r\n\x05steps\x18\t \x01(\r\x12\x15\n\x08guidance\x18\n \x01(\x01H\x02\x88\x01\x01\x12\x1d\n\x10subject_guidance\x18\x0b \x01(\x01H\x03\x88\x01\x01\x12+\n\x07sampler\x18\x0c \x01(\x0e\x32\x1a.suti.api.types.v1.Sampler\x12\x10\n\x08width_px\x18\r \x01(\r\x12\x11\n\theight_px\x18\x0e \x01(\r\x12\x14\n\x0c\x65nlarge_with\x18\x0f \x03(\t\x12\x15\n\rpreview_steps\x18\x10 \x01(\r\x12\x12\n\ncreated_by\x18\x11 \x01(\t\x12,\n\x08pictures\x18\x12 \x03(\x0b\x32\x1a.suti.api.types.v1.Picture\x12\x18\n\x0bnoise_level\x18\x13 \x01(\rH\x04\x88\x01\x01\x42\t\n\x07subjectB\x07\n\x05_seedB\x0b\n\t_guidanceB\x13\n\x11_subject_guidanceB\x0e\n\x0c_noise_level\"n\n\x0fGenerateTimings\x12\x11\n\tqueued_ms\x18\x01 \x01(\x01\x12\x11\n\tencode_ms\x18\x02 \x01(\x01\x12\x0f\n\x07\x64raw_ms\x18\x03 \x01(\x01\x12\x12\n\nenlarge_ms\x18\x04 \x01(\x01\x12\x10\n\x08total_ms\x18\x05 \x01(\x01\"\x96\x02\n\x10GenerateResponse\x12\x31\n\x08pictures\x18\x01 \x03(\x0b\x32\x1f.suti.api.types.v1.DrawnPicture\x12\x0c\n\x04seed\x18\x02 \x01(\x04\x12*\n\x05model\x18\x03 \x01(\x0b\x32\x1b.suti.api.types.v1.ModelRef\x12\x38\n\x07timings\x18\x04 \x01(\x0b\x32\'.suti.api.generation.v1.GenerateTimings\x12\x15\n\rprovenance_id\x18\x05 \x01(\t\x12\x10\n\x08replayed\x18\x06 \x01(\x08\x12\x32\n\renlarged_with\x18\x07 \x03(\x0b\x32\x1b.suti.api.types.v1.ModelRef\"\xf0\x01\n\rGenerateEvent\x12\x34\n\x06queued\x18\x01 \x01(\x0b\x32\".suti.api.generation.v1.QueuePlaceH\x00\x12\x30\n\x04step\x18\x02 \x01(\x0b\x32 .suti.api.generation.v1.StepDoneH\x00\x12\x32\n\x07preview\x18\x03 \x01(\x0b\x32\x1f.suti.api.generation.v1.PreviewH\x00\x12:\n\x06result\x18\x04 \x01(\x0b\x32(.suti.api.generation.v1.GenerateResponseH\x00\x42\x07\n\x05\x65vent\"\x1b\n\nQueuePlace\x12\r\n\x05place\x18\x01 \x01(\r\"\'\n\x08StepDone\x12\x0c\n\x04step\x18\x01 \x01(\r\x12\r\n\x05steps\x18\x02 \x01(\r\"%\n\x07Preview\x12\x0c\n\x04step\x18\x01 \x01(\r\x12\x0c\n\x04pngs\x18\x02 \x03(\x0c\"y\n\x14GenerateBatchRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x39\n\x08requests\x18\x02 \x03(\x0b\x32\'.suti.api.generation.v1.GenerateRequest\x12\x12\n\ncreated_by\x18\x03 \x01(\t\"\x95\x01\n\x11GenerateBatchItem\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12<\n\x08response\x18\x02 \x01(\x0b\x32(.suti.api.generation.v1.GenerateResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"O\n\x13GenerateBatchResult\x12\x38\n\x05items\x18\x01 \x03(\x0b\x32).suti.api.generation.v1.GenerateBatchItem\"\'\n\x12ReadPictureRequest\x12\x11\n\tstore_key\x18\x01 \x01(\t\"\"\n\x13ReadPictureResponse\x12\x0b\n\x03png\x18\x01 \x01(\x0c\"?\n\x11ListModelsRequest\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.suti.api.types.v1.ModelKind\">\n\x12ListModelsResponse\x12(\n\x06models\x18\x01 \x03(\x0b\x32\x18.suti.api.types.v1.Model2\xd8\x07\n\x11GenerationService\x12\x62\n\x0fRegisterSubject\x12..suti.api.generation.v1.RegisterSubjectRequest\x1a\x1f.suti.api.generation.v1.Subject\x12X\n\nGetSubject\x12).suti.api.generation.v1.GetSubjectRequest\x1a\x1f.suti.api.generation.v1.Subject\x12i\n\x0cListSubjects\x12+.suti.api.generation.v1.ListSubjectsRequest\x1a,.suti.api.generation.v1.ListSubjectsResponse\x12U\n\rDeleteSubject\x12,.suti.api.generation.v1.DeleteSubjectRequest\x1a\x16.google.protobuf.Empty\x12]\n\x08Generate\x12\'.suti.api.generation.v1.GenerateRequest\x1a(.suti.api.generation.v1.GenerateResponse\x12\x62\n\x0eGenerateStream\x12\'.suti.api.generation.v1.GenerateRequest\x1a%.suti.api.generation.v1.GenerateEvent0\x01\x12\xb2\x01\n\rGenerateBatch\x12,.suti.api.generation.v1.GenerateBatchRequest\x1a\x1d.google.longrunning.Operation\"T\xca\x41Q\n*suti.api.generation.v1.GenerateBatchResult\x12#suti.api.types.v1.OperationProgress\x12\x66\n\x0bReadPicture\x12*.suti.api.generation.v1.ReadPictureRequest\x1a+.suti.api.generation.v1.ReadPictureResponse\x12\x63\n\nListModels\x12).suti.api.generation.v1.ListModelsRequest\x1a*.suti.api.generation.v1.ListModelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'suti/api/generation/v1/generation.proto\x12\x16suti.api.generation.v1\x1a#google/longrunning/operations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1dsuti/api/types/v1/types.proto\"\xc2\x01\n\x07Subject\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x38\n\x0e\x64\x65monstrations\x18\x03 \x03(\x0b\x32 .suti.api.types.v1.Demonstration\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\x05 \x01(\t\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\"\x90\x01\n\x16RegisterSubjectRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x38\n\x0e\x64\x65monstrations\x18\x02 \x03(\x0b\x32 .suti.api.types.v1.Demonstration\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x12\n\ncreated_by\x18\x04 \x01(\t\"<\n\x11GetSubjectRequest\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x13\n\x0bwith_pixels\x18\x02 \x01(\x08\"<\n\x13ListSubjectsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"b\n\x14ListSubjectsResponse\x12\x31\n\x08subjects\x18\x01 \x03(\x0b\x32\x1f.suti.api.generation.v1.Subject\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"*\n\x14\x44\x65leteSubjectRequest\x12\x12\n\nsubject_id\x18\x01 \x01(\t\"J\n\x0e\x44\x65monstrations\x12\x38\n\x0e\x64\x65monstrations\x18\x01 \x03(\x0b\x32 .suti.api.types.v1.Demonstration\"\xb5\x04\n\x0fGenerateRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x14\n\nsubject_id\x18\x02 \x01(\tH\x00\x12\x38\n\x06inline\x18\x03 \x01(\x0b\x32&.suti.api.generation.v1.DemonstrationsH\x00\x12\x0e\n\x06prompt\x18\x04 \x01(\t\x12\x17\n\x0fnegative_prompt\x18\x05 \x01(\t\x12\r\n\x05model\x18\x06 \x01(\t\x12\r\n\x05\x63ount\x18\x07 \x01(\r\x12\x11\n\x04seed\x18\x08 \x01(\x04H\x01\x88\x01\x01\x12\r\n\x05steps\x18\t \x01(\r\x12\x15\n\x08guidance\x18\n \x01(\x01H\x02\x88\x01\x01\x12\x1d\n\x10subject_guidance\x18\x0b \x01(\x01H\x03\x88\x01\x01\x12+\n\x07sampler\x18\x0c \x01(\x0e\x32\x1a.suti.api.types.v1.Sampler\x12\x10\n\x08width_px\x18\r \x01(\r\x12\x11\n\theight_px\x18\x0e \x01(\r\x12\x14\n\x0c\x65nlarge_with\x18\x0f \x03(\t\x12\x15\n\rpreview_steps\x18\x10 \x01(\r\x12\x12\n\ncreated_by\x18\x11 \x01(\t\x12,\n\x08pictures\x18\x12 \x03(\x0b\x32\x1a.suti.api.types.v1.Picture\x12\x18\n\x0bnoise_level\x18\x13 \x01(\rH\x04\x88\x01\x01\x42\t\n\x07subjectB\x07\n\x05_seedB\x0b\n\t_guidanceB\x13\n\x11_subject_guidanceB\x0e\n\x0c_noise_level\"\xf3\x01\n\x0fGenerateTimings\x12)\n\x06queued\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08\x65ncoding\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07\x64rawing\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tenlarging\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05total\x18\n \x01(\x0b\x32\x19.google.protobuf.DurationJ\x04\x08\x01\x10\x06\"\x96\x02\n\x10GenerateResponse\x12\x31\n\x08pictures\x18\x01 \x03(\x0b\x32\x1f.suti.api.types.v1.DrawnPicture\x12\x0c\n\x04seed\x18\x02 \x01(\x04\x12*\n\x05model\x18\x03 \x01(\x0b\x32\x1b.suti.api.types.v1.ModelRef\x12\x38\n\x07timings\x18\x04 \x01(\x0b\x32\'.suti.api.generation.v1.GenerateTimings\x12\x15\n\rprovenance_id\x18\x05 \x01(\t\x12\x10\n\x08replayed\x18\x06 \x01(\x08\x12\x32\n\renlarged_with\x18\x07 \x03(\x0b\x32\x1b.suti.api.types.v1.ModelRef\"\xf0\x01\n\rGenerateEvent\x12\x34\n\x06queued\x18\x01 \x01(\x0b\x32\".suti.api.generation.v1.QueuePlaceH\x00\x12\x30\n\x04step\x18\x02 \x01(\x0b\x32 .suti.api.generation.v1.StepDoneH\x00\x12\x32\n\x07preview\x18\x03 \x01(\x0b\x32\x1f.suti.api.generation.v1.PreviewH\x00\x12:\n\x06result\x18\x04 \x01(\x0b\x32(.suti.api.generation.v1.GenerateResponseH\x00\x42\x07\n\x05\x65vent\"\x1b\n\nQueuePlace\x12\r\n\x05place\x18\x01 \x01(\r\"\'\n\x08StepDone\x12\x0c\n\x04step\x18\x01 \x01(\r\x12\r\n\x05steps\x18\x02 \x01(\r\"%\n\x07Preview\x12\x0c\n\x04step\x18\x01 \x01(\r\x12\x0c\n\x04pngs\x18\x02 \x03(\x0c\"y\n\x14GenerateBatchRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x39\n\x08requests\x18\x02 \x03(\x0b\x32\'.suti.api.generation.v1.GenerateRequest\x12\x12\n\ncreated_by\x18\x03 \x01(\t\"\x95\x01\n\x11GenerateBatchItem\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12<\n\x08response\x18\x02 \x01(\x0b\x32(.suti.api.generation.v1.GenerateResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"O\n\x13GenerateBatchResult\x12\x38\n\x05items\x18\x01 \x03(\x0b\x32).suti.api.generation.v1.GenerateBatchItem\"\'\n\x12ReadPictureRequest\x12\x11\n\tstore_key\x18\x01 \x01(\t\"\"\n\x13ReadPictureResponse\x12\x0b\n\x03png\x18\x01 \x01(\x0c\"?\n\x11ListModelsRequest\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.suti.api.types.v1.ModelKind\">\n\x12ListModelsResponse\x12(\n\x06models\x18\x01 \x03(\x0b\x32\x18.suti.api.types.v1.Model2\xd8\x07\n\x11GenerationService\x12\x62\n\x0fRegisterSubject\x12..suti.api.generation.v1.RegisterSubjectRequest\x1a\x1f.suti.api.generation.v1.Subject\x12X\n\nGetSubject\x12).suti.api.generation.v1.GetSubjectRequest\x1a\x1f.suti.api.generation.v1.Subject\x12i\n\x0cListSubjects\x12+.suti.api.generation.v1.ListSubjectsRequest\x1a,.suti.api.generation.v1.ListSubjectsResponse\x12U\n\rDeleteSubject\x12,.suti.api.generation.v1.DeleteSubjectRequest\x1a\x16.google.protobuf.Empty\x12]\n\x08Generate\x12\'.suti.api.generation.v1.GenerateRequest\x1a(.suti.api.generation.v1.GenerateResponse\x12\x62\n\x0eGenerateStream\x12\'.suti.api.generation.v1.GenerateRequest\x1a%.suti.api.generation.v1.GenerateEvent0\x01\x12\xb2\x01\n\rGenerateBatch\x12,.suti.api.generation.v1.GenerateBatchRequest\x1a\x1d.google.longrunning.Operation\"T\xca\x41Q\n*suti.api.generation.v1.GenerateBatchResult\x12#suti.api.types.v1.OperationProgress\x12\x66\n\x0bReadPicture\x12*.suti.api.generation.v1.ReadPictureRequest\x1a+.suti.api.generation.v1.ReadPictureResponse\x12\x63\n\nListModels\x12).suti.api.generation.v1.ListModelsRequest\x1a*.suti.api.generation.v1.ListModelsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,48 +39,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GENERATIONSERVICE'].methods_by_name['GenerateBatch']._loaded_options = None
   _globals['_GENERATIONSERVICE'].methods_by_name['GenerateBatch']._serialized_options = b'\312AQ\n*suti.api.generation.v1.GenerateBatchResult\022#suti.api.types.v1.OperationProgress'
-  _globals['_SUBJECT']._serialized_start=223
-  _globals['_SUBJECT']._serialized_end=417
-  _globals['_REGISTERSUBJECTREQUEST']._serialized_start=420
-  _globals['_REGISTERSUBJECTREQUEST']._serialized_end=564
-  _globals['_GETSUBJECTREQUEST']._serialized_start=566
-  _globals['_GETSUBJECTREQUEST']._serialized_end=626
-  _globals['_LISTSUBJECTSREQUEST']._serialized_start=628
-  _globals['_LISTSUBJECTSREQUEST']._serialized_end=688
-  _globals['_LISTSUBJECTSRESPONSE']._serialized_start=690
-  _globals['_LISTSUBJECTSRESPONSE']._serialized_end=788
-  _globals['_DELETESUBJECTREQUEST']._serialized_start=790
-  _globals['_DELETESUBJECTREQUEST']._serialized_end=832
-  _globals['_DEMONSTRATIONS']._serialized_start=834
-  _globals['_DEMONSTRATIONS']._serialized_end=908
-  _globals['_GENERATEREQUEST']._serialized_start=911
-  _globals['_GENERATEREQUEST']._serialized_end=1476
-  _globals['_GENERATETIMINGS']._serialized_start=1478
-  _globals['_GENERATETIMINGS']._serialized_end=1588
-  _globals['_GENERATERESPONSE']._serialized_start=1591
-  _globals['_GENERATERESPONSE']._serialized_end=1869
-  _globals['_GENERATEEVENT']._serialized_start=1872
-  _globals['_GENERATEEVENT']._serialized_end=2112
-  _globals['_QUEUEPLACE']._serialized_start=2114
-  _globals['_QUEUEPLACE']._serialized_end=2141
-  _globals['_STEPDONE']._serialized_start=2143
-  _globals['_STEPDONE']._serialized_end=2182
-  _globals['_PREVIEW']._serialized_start=2184
-  _globals['_PREVIEW']._serialized_end=2221
-  _globals['_GENERATEBATCHREQUEST']._serialized_start=2223
-  _globals['_GENERATEBATCHREQUEST']._serialized_end=2344
-  _globals['_GENERATEBATCHITEM']._serialized_start=2347
-  _globals['_GENERATEBATCHITEM']._serialized_end=2496
-  _globals['_GENERATEBATCHRESULT']._serialized_start=2498
-  _globals['_GENERATEBATCHRESULT']._serialized_end=2577
-  _globals['_READPICTUREREQUEST']._serialized_start=2579
-  _globals['_READPICTUREREQUEST']._serialized_end=2618
-  _globals['_READPICTURERESPONSE']._serialized_start=2620
-  _globals['_READPICTURERESPONSE']._serialized_end=2654
-  _globals['_LISTMODELSREQUEST']._serialized_start=2656
-  _globals['_LISTMODELSREQUEST']._serialized_end=2719
-  _globals['_LISTMODELSRESPONSE']._serialized_start=2721
-  _globals['_LISTMODELSRESPONSE']._serialized_end=2783
-  _globals['_GENERATIONSERVICE']._serialized_start=2786
-  _globals['_GENERATIONSERVICE']._serialized_end=3770
+  _globals['_SUBJECT']._serialized_start=255
+  _globals['_SUBJECT']._serialized_end=449
+  _globals['_REGISTERSUBJECTREQUEST']._serialized_start=452
+  _globals['_REGISTERSUBJECTREQUEST']._serialized_end=596
+  _globals['_GETSUBJECTREQUEST']._serialized_start=598
+  _globals['_GETSUBJECTREQUEST']._serialized_end=658
+  _globals['_LISTSUBJECTSREQUEST']._serialized_start=660
+  _globals['_LISTSUBJECTSREQUEST']._serialized_end=720
+  _globals['_LISTSUBJECTSRESPONSE']._serialized_start=722
+  _globals['_LISTSUBJECTSRESPONSE']._serialized_end=820
+  _globals['_DELETESUBJECTREQUEST']._serialized_start=822
+  _globals['_DELETESUBJECTREQUEST']._serialized_end=864
+  _globals['_DEMONSTRATIONS']._serialized_start=866
+  _globals['_DEMONSTRATIONS']._serialized_end=940
+  _globals['_GENERATEREQUEST']._serialized_start=943
+  _globals['_GENERATEREQUEST']._serialized_end=1508
+  _globals['_GENERATETIMINGS']._serialized_start=1511
+  _globals['_GENERATETIMINGS']._serialized_end=1754
+  _globals['_GENERATERESPONSE']._serialized_start=1757
+  _globals['_GENERATERESPONSE']._serialized_end=2035
+  _globals['_GENERATEEVENT']._serialized_start=2038
+  _globals['_GENERATEEVENT']._serialized_end=2278
+  _globals['_QUEUEPLACE']._serialized_start=2280
+  _globals['_QUEUEPLACE']._serialized_end=2307
+  _globals['_STEPDONE']._serialized_start=2309
+  _globals['_STEPDONE']._serialized_end=2348
+  _globals['_PREVIEW']._serialized_start=2350
+  _globals['_PREVIEW']._serialized_end=2387
+  _globals['_GENERATEBATCHREQUEST']._serialized_start=2389
+  _globals['_GENERATEBATCHREQUEST']._serialized_end=2510
+  _globals['_GENERATEBATCHITEM']._serialized_start=2513
+  _globals['_GENERATEBATCHITEM']._serialized_end=2662
+  _globals['_GENERATEBATCHRESULT']._serialized_start=2664
+  _globals['_GENERATEBATCHRESULT']._serialized_end=2743
+  _globals['_READPICTUREREQUEST']._serialized_start=2745
+  _globals['_READPICTUREREQUEST']._serialized_end=2784
+  _globals['_READPICTURERESPONSE']._serialized_start=2786
+  _globals['_READPICTURERESPONSE']._serialized_end=2820
+  _globals['_LISTMODELSREQUEST']._serialized_start=2822
+  _globals['_LISTMODELSREQUEST']._serialized_end=2885
+  _globals['_LISTMODELSRESPONSE']._serialized_start=2887
+  _globals['_LISTMODELSRESPONSE']._serialized_end=2949
+  _globals['_GENERATIONSERVICE']._serialized_start=2952
+  _globals['_GENERATIONSERVICE']._serialized_end=3936
 # @@protoc_insertion_point(module_scope)

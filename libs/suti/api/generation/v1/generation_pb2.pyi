@@ -5,6 +5,7 @@ Generation: subjects, and pictures of them."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -361,33 +362,43 @@ class GenerateTimings(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    QUEUED_MS_FIELD_NUMBER: _builtins.int
-    ENCODE_MS_FIELD_NUMBER: _builtins.int
-    DRAW_MS_FIELD_NUMBER: _builtins.int
-    ENLARGE_MS_FIELD_NUMBER: _builtins.int
-    TOTAL_MS_FIELD_NUMBER: _builtins.int
-    queued_ms: _builtins.float
-    """Waiting for a slot."""
-    encode_ms: _builtins.float
-    """Reading and encoding the demonstrations; near 0 for a subject that the process knows."""
-    draw_ms: _builtins.float
-    """Drawing."""
-    enlarge_ms: _builtins.float
-    """Enlarging; 0 without."""
-    total_ms: _builtins.float
-    """From arrival to answer."""
+    QUEUED_FIELD_NUMBER: _builtins.int
+    ENCODING_FIELD_NUMBER: _builtins.int
+    DRAWING_FIELD_NUMBER: _builtins.int
+    ENLARGING_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def queued(self) -> _duration_pb2.Duration:
+        """Waiting for a slot."""
+
+    @_builtins.property
+    def encoding(self) -> _duration_pb2.Duration:
+        """Reading and encoding the demonstrations; near 0 for a subject that the process knows."""
+
+    @_builtins.property
+    def drawing(self) -> _duration_pb2.Duration:
+        """Drawing."""
+
+    @_builtins.property
+    def enlarging(self) -> _duration_pb2.Duration:
+        """Enlarging; 0 without."""
+
+    @_builtins.property
+    def total(self) -> _duration_pb2.Duration:
+        """From arrival to answer."""
+
     def __init__(
         self,
         *,
-        queued_ms: _builtins.float = ...,
-        encode_ms: _builtins.float = ...,
-        draw_ms: _builtins.float = ...,
-        enlarge_ms: _builtins.float = ...,
-        total_ms: _builtins.float = ...,
+        queued: _duration_pb2.Duration | None = ...,
+        encoding: _duration_pb2.Duration | None = ...,
+        drawing: _duration_pb2.Duration | None = ...,
+        enlarging: _duration_pb2.Duration | None = ...,
+        total: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["drawing", b"drawing", "encoding", b"encoding", "enlarging", b"enlarging", "queued", b"queued", "total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["draw_ms", b"draw_ms", "encode_ms", b"encode_ms", "enlarge_ms", b"enlarge_ms", "queued_ms", b"queued_ms", "total_ms", b"total_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drawing", b"drawing", "encoding", b"encoding", "enlarging", b"enlarging", "queued", b"queued", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
