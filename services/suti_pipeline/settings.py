@@ -29,4 +29,8 @@ class PipelineSettings(ServiceSettings):
         default=7 * 86_400.0,
         description="Parts that no commit names are left alone for so long; longer than any shard works.",
     )
+    sweep_drawn_after_s: PositiveFloat = Field(
+        default=365 * 86_400.0,
+        description="What was drawn for requests, and the records of where it comes from, are kept for so long.",
+    )
     accelerators: PositiveInt = Field(default=1, description="Pods that work on experts at once; for plans.")

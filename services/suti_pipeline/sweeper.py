@@ -1,4 +1,4 @@
-"""Takes away, once a day, what nobody will ask for: parts of dead workers, answers to old requests, old operations."""
+"""Takes away, once a day, what nobody will ask for: what dead workers left, old answers, operations and drawings."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from suti.core.errors import SutiError
 from suti.infra.operations import sweep_operations
 from suti.infra.requests import RequestLedger
 from suti.infra.store import Store
-from suti.infra.sweep import sweep_parts
+from suti.infra.sweep import sweep_drawn, sweep_run
 
 _log = logging.getLogger(__name__)
 
@@ -19,10 +19,11 @@ _log = logging.getLogger(__name__)
 class Sweeper:
     """Sweeps one store. Several replicas do no harm: what one deleted, the others do not find."""
 
-    def __init__(self, store: Store, *, every: timedelta, parts_after: timedelta) -> None:
+    def __init__(self, store: Store, *, every: timedelta, parts_after: timedelta, drawn_after: timedelta) -> None:
         self._store = store
         self._every = every
         self._parts_after = parts_after
+        self._drawn_after = drawn_after
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweeps at once and then regularly, until `stop` is set. What fails is tried again the next time."""
@@ -36,12 +37,14 @@ class Sweeper:
         swept = 0
         for run_id in self._names(keys.RUNS):
             with _told(f"run {run_id}"):
-                swept += len(sweep_parts(self._store, run_id, now=now, older_than=self._parts_after))
+                swept += len(sweep_run(self._store, run_id, now=now, older_than=self._parts_after))
         for service in self._names(keys.REQUESTS):
             with _told(f"answers of {service}"):
                 swept += RequestLedger(self._store, service).sweep(now=now)
         with _told("operations"):
             swept += sweep_operations(self._store, now=now)
+        with _told("drawings"):
+            swept += sweep_drawn(self._store, now=now, older_than=self._drawn_after)
         if swept:
             _log.info("swept %d objects that nobody will ask for", swept)
         return swept

@@ -42,5 +42,6 @@ def wire(settings: PipelineSettings, bus: Bus) -> Service:
         store,
         every=timedelta(seconds=settings.sweep_s),
         parts_after=timedelta(seconds=settings.sweep_parts_after_s),
+        drawn_after=timedelta(seconds=settings.sweep_drawn_after_s),
     )
     return Service(server, tasks=[controller.run, sweeper.run, evaluations.keep_going])

@@ -48,14 +48,15 @@ async def test_a_part_that_a_dead_worker_left_disappears_and_all_others_stay(pip
     left = dead.write("rows", b"left by a dead worker")
     begun, written_since = slow.write("rows", b"begun long ago"), slow.write("more", b"of the same writer")
     fresh = young.write("rows", b"just now")
-    scratch = keys.scratch(RUN, Stage.EXPERTS, 1, "expert-0")
+    scratch, over = (keys.scratch(RUN, Stage.EXPERTS, shard, "expert-0") for shard in (1, 0))
     store.put(scratch, b"to be resumed")
-    for key in (named.key, left.key, begun.key, scratch):
+    store.put(over, b"of a shard that is done: a worker that was taken for dead wrote it late")
+    for key in (named.key, left.key, begun.key, scratch, over):
         aged(pipeline, key, timedelta(days=8))
     aged(pipeline, written_since.key, timedelta(days=6))
 
     pipeline.start()
-    await becomes(lambda: not store.exists(left.key))
+    await becomes(lambda: not store.exists(left.key) and not store.exists(over))
 
     assert all(store.exists(key) for key in (named.key, begun.key, written_since.key, fresh.key, scratch))
     assert pipeline.stop() == 0
@@ -74,6 +75,21 @@ async def test_answers_to_requests_go_after_a_day_whichever_service_gave_them(pi
     await becomes(lambda: _answers(pipeline.store) == {recent})
 
     assert len(list(pipeline.store.list(keys.REQUESTS))) == 2
+
+
+@pytest.mark.timeout(300)
+async def test_what_was_drawn_goes_after_a_year_with_the_record_of_where_it_comes_from(
+    pipeline: PipelineProcess,
+) -> None:
+    old, recent = (keys.drawn(str(uuid4()), "record.json") for _ in range(2))
+    for key, days in ((old, 366), (recent, 364)):
+        pipeline.store.put(key, b"{}")
+        aged(pipeline, key, timedelta(days=days))
+
+    pipeline.start()
+    await becomes(lambda: not pipeline.store.exists(old))
+
+    assert pipeline.store.exists(recent)
 
 
 @pytest.mark.timeout(300)

@@ -51,7 +51,7 @@ STORE: Final[Mapping[str, StoreRights]] = {
             f"{keys.REQUESTS}pipeline/",
         ),
         reads=(*_FOR_ALL, keys.MODELS, keys.DRAWN, _CRAWLS),
-        deletes=(f"{_EVERY_RUN}*/parts/", keys.REQUESTS, keys.OPERATIONS),
+        deletes=(f"{_EVERY_RUN}*/parts/", f"{_EVERY_RUN}*/scratch/", keys.DRAWN, keys.REQUESTS, keys.OPERATIONS),
     ),
     "clustering": StoreRights(
         writes=(_stage("grouping"), keys.DEAD_LETTERS, f"{keys.REQUESTS}clustering/"), reads=(*_FOR_ALL, _CRAWLS)

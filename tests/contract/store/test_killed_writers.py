@@ -8,7 +8,7 @@ from typing import Any
 
 from suti.infra.ledger import Ledger
 from suti.infra.store import Store
-from suti.infra.sweep import sweep_parts
+from suti.infra.sweep import sweep_run
 
 
 def test_a_writer_killed_between_parts_and_commit_leaves_no_commit_and_a_later_one_succeeds(opening: Any) -> None:
@@ -44,8 +44,8 @@ def test_sweeping_takes_what_no_commit_names_and_leaves_the_rest(store: Store) -
     store.put("runs/run/experts/000001/scratch/expert-0", b"to be resumed")
     now = datetime.now(UTC)
 
-    assert sweep_parts(store, "run", now=now) == []  # somebody may still be at work
-    assert sorted(sweep_parts(store, "run", now=now + timedelta(days=8))) == sorted([dead_beside.key, dead_alone.key])
+    assert sweep_run(store, "run", now=now) == []  # somebody may still be at work
+    assert sorted(sweep_run(store, "run", now=now + timedelta(days=8))) == sorted([dead_beside.key, dead_alone.key])
 
     assert ledger.read(commit.part("rows")) == b"whole"
     assert store.exists("runs/run/experts/000001/scratch/expert-0")
