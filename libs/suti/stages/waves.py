@@ -158,7 +158,7 @@ class Waves:
             if status is None:
                 continue
             if not status.state.ended:
-                if over[run_id]:
+                if over[run_id] and not await asyncio.to_thread(self._all_committed, run_id, shards):
                     _log.info("cancelling job %s: its run is over", name)
                     await self._jobs.cancel(name)
             elif over[run_id] or await asyncio.to_thread(self._all_committed, run_id, shards):
@@ -270,7 +270,7 @@ class Waves:
                 now = time.monotonic()
                 if now - over_at > _OVER_S:
                     over_at = now
-                    await self._cancel_if_over(wave)
+                    await self._cancel_if_over(wave, status)
                 if now - told_at > len(wave.members) / _MANY:
                     told_at = now
                     await self._tell_progress(wave)
@@ -306,12 +306,16 @@ class Waves:
         for member in wave.members:
             member.settle(error)
 
-    async def _cancel_if_over(self, wave: _Wave) -> None:
+    async def _cancel_if_over(self, wave: _Wave, status: JobStatus | None) -> None:
+        """A job that has done all its work is left to end: a run is over with its last commit, before that pod is."""
         with suppress(SutiError):  # as long as the store cannot say, it is not
-            if await asyncio.to_thread(run_is_over, self._store, wave.run_id):
-                for member in wave.members:
-                    member.lease.ask_to_stop()
-                await self._jobs.cancel(wave.name)
+            if not await asyncio.to_thread(run_is_over, self._store, wave.run_id):
+                return
+            if status is not None and await asyncio.to_thread(self._all_committed, wave.run_id, status.indexes):
+                return
+            for member in wave.members:
+                member.lease.ask_to_stop()
+            await self._jobs.cancel(wave.name)
 
     async def _tell_progress(self, wave: _Wave) -> None:
         try:

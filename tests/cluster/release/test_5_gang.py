@@ -9,7 +9,7 @@ from suti.infra.ledger import Ledger
 from suti.infra.store import Store
 from suti.infra.tables import from_parquet
 from suti.stages.apprentice_steps import resumable_step
-from tests.cluster.release.installed import Release
+from tests.cluster.release.installed import Release, within
 from tests.cluster.release.kube import Object
 from tests.cluster.release.runs import OneRun, ended, open_bucket, replay
 
@@ -73,6 +73,8 @@ def test_two_pods_either_of_which_is_deleted_learn_what_one_learns(
 
     release.upgrade(apprentice__gang__pods="2")
     try:
+        # The launcher before may still take a ticket while it leaves, and knows of one pod alone.
+        within(180, "the launcher before is gone", lambda: len(release.kube.pods("apprentice")) == 1)
         run, losses = _trained(release, whole_run, saboteur)
     finally:
         release.upgrade(apprentice__gang__pods="1")

@@ -1,5 +1,6 @@
 """Shards become jobs, many to a job, and each shard's ticket is answered by how its own index ended."""
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -189,6 +190,22 @@ async def test_a_cancelled_run_has_no_job_left_within_seconds(run: Run) -> None:
         status = await launch.jobs.status(name)
         assert status is not None
         assert status.state is JobState.CANCELLED
+
+
+async def test_a_job_that_has_done_its_work_is_not_cancelled_by_the_end_of_its_run(run: Run) -> None:
+    """A run is over with its last commit, and the process that made it needs a moment to end."""
+    await run.issue(0)
+    async with run.launching("commit; while [ ! -e $READY/go ]; do sleep 0.05; done") as launch:
+        await becomes(lambda: run.committed(0))
+        run.store.put(keys.run_outcome(RUN), b"{}")
+        await asyncio.sleep(2.5)  # it looks every second
+        (run.folder / "ready" / "go").touch()
+        await becomes(run.all_done)
+
+        (name,) = await jobs_of(launch)
+        status = await launch.jobs.status(name)
+    assert status is not None
+    assert status.state is JobState.SUCCEEDED
 
 
 async def test_a_job_whose_run_was_cancelled_while_no_launcher_was_there_is_cancelled_by_the_next(run: Run) -> None:
