@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.cluster.release.installed import Release
+from tests.cluster.release.installed import Release, within
 from tests.cluster.release.runs import OneRun
 
 
@@ -16,6 +16,22 @@ def test_experts_and_the_apprentice_were_indexed_jobs(whole_run: OneRun) -> None
     for component in ("experts-job", "apprentice-job"):
         modes = {job["spec"]["completionMode"] for job in whole_run.jobs_of(component)}
         assert modes == {"Indexed"}, component
+
+
+def test_jobs_that_did_their_work_stand_as_complete(release: Release, whole_run: OneRun) -> None:
+    """The run is over with its last commit, a moment before the pod that made it ends."""
+
+    def ends() -> dict[str, set[str]]:
+        jobs = [job for job in release.kube.get("jobs") if job["metadata"]["name"] in whole_run.jobs]
+        told = {job["metadata"]["name"]: job["status"].get("conditions") or () for job in jobs}
+        return {name: {one["type"] for one in found if one["status"] == "True"} for name, found in told.items()}
+
+    within(60, "their jobs have ended", lambda: all(found & {"Complete", "Failed"} for found in ends().values()))
+    launched = [*whole_run.jobs_of("experts-job"), *whole_run.jobs_of("apprentice-job")]
+    names = {job["metadata"]["name"] for job in launched}
+    failed = {name for name, found in ends().items() if name in names and "Failed" in found}
+
+    assert failed == set()
 
 
 def test_the_data_set_and_the_apprentice_are_those_of_one_machine(
