@@ -32,7 +32,7 @@ from suti.stages.evaluation.totals import Total
 from suti.stages.evaluation.work import EvaluationFolder
 from suti.stages.generation.entries import ModelEntry
 from suti.stages.generation.order import DrawOrder
-from suti.stages.generation.shelf import ModelShelf
+from suti.stages.generation.registry import ModelRegistry
 from suti.stages.generation.studio import Studio
 from suti.stages.model_catalogue import ModelCatalogue
 
@@ -77,14 +77,14 @@ class EvaluationWorker:
         self,
         store: Store,
         studio: Studio,
-        shelf: ModelShelf,
+        registry: ModelRegistry,
         catalogue: ModelCatalogue,
         *,
         rules: ModelRules,
         device: str,
         deadline_s: float,
     ) -> None:
-        self._store, self._studio, self._shelf, self._catalogue = store, studio, shelf, catalogue
+        self._store, self._studio, self._registry, self._catalogue = store, studio, registry, catalogue
         self._rules, self._device, self._deadline_s = rules, device, deadline_s
         ids = keys.PIPELINE_OPERATIONS.removeprefix(keys.OPERATIONS)
         self._records = OperationRecords(store, _ACCEPTED_BY, ids=ids)
@@ -130,7 +130,7 @@ class EvaluationWorker:
         if self._store.exists(item):
             return
         subject, prompt = shards[index]
-        model = self._shelf.find(order.model)
+        model = self._registry.find(order.model)
         sampling = DrawOrder(prompt="-", steps=order.steps, guidance=order.guidance).recipe(model.sampling)
         system = System(
             name=model.name,

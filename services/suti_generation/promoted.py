@@ -7,7 +7,7 @@ from contextlib import suppress
 from suti.core.errors import RetryableError, SutiError
 from suti.infra.rpc.server import MODEL, RpcServer
 from suti.stages.generation.entries import DRAWING
-from suti.stages.generation.shelf import ModelShelf
+from suti.stages.generation.registry import ModelRegistry
 
 _log = logging.getLogger(__name__)
 
@@ -19,8 +19,8 @@ class PromotedModel:
     tried again at the next promotion. Where it is all there is, `model` says NOT_SERVING.
     """
 
-    def __init__(self, shelf: ModelShelf, server: RpcServer, *, every_s: float) -> None:
-        self._shelf = shelf
+    def __init__(self, registry: ModelRegistry, server: RpcServer, *, every_s: float) -> None:
+        self._registry = registry
         self._server = server
         self._every_s = every_s
         self._seen: str | None = None  # the name that was dealt with last; None before the first look
@@ -28,7 +28,7 @@ class PromotedModel:
     async def look(self) -> None:
         """Health tells of the model that is promoted now. Does nothing if it was dealt with."""
         try:
-            name = await asyncio.to_thread(self._shelf.promoted)
+            name = await asyncio.to_thread(self._registry.promoted)
             if name == self._seen:
                 return
             problem = await asyncio.to_thread(self._load, name)
@@ -59,7 +59,7 @@ class PromotedModel:
         if not name:  # none is promoted yet; models that requests name load when they are named
             return None
         try:
-            self._shelf.load(self._shelf.find(name))
+            self._registry.load(self._registry.find(name))
         except RetryableError:
             raise
         except SutiError as error:
@@ -67,4 +67,4 @@ class PromotedModel:
         return None
 
     def _draws_others(self, name: str) -> bool:
-        return any(entry.kind in DRAWING and entry.name != name for entry in self._shelf.entries())
+        return any(entry.kind in DRAWING and entry.name != name for entry in self._registry.entries())

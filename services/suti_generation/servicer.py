@@ -15,13 +15,13 @@ from suti.api.types.v1 import types_pb2 as types
 from suti.infra.requests import RequestLedger, body_sha256
 from suti.infra.rpc.paging import page_after
 from suti.infra.store import Store
-from suti.stages.generation.contexts import ContextShelf
+from suti.stages.generation.contexts import ContextCache
 from suti.stages.generation.demonstrations import decode_demonstrations
 from suti.stages.generation.enlarging import GivenPicture, decode_given
 from suti.stages.generation.painter import Told
-from suti.stages.generation.shelf import ModelShelf
+from suti.stages.generation.registry import ModelRegistry
 from suti.stages.generation.studio import Studio
-from suti.stages.generation.subjects import Demonstration, SubjectShelf
+from suti.stages.generation.subjects import Demonstration, SubjectRepository
 from suti_generation import convert
 from suti_generation.answers import Answers, read_picture
 from suti_generation.batches import Batches
@@ -79,9 +79,9 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
         store: Store,
         *,
         artist: Artist,
-        subjects: SubjectShelf,
-        contexts: ContextShelf,
-        shelf: ModelShelf,
+        subjects: SubjectRepository,
+        contexts: ContextCache,
+        registry: ModelRegistry,
         batches: Batches,
         default_deadline_s: float,
     ) -> None:
@@ -89,7 +89,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
         self._artist = artist
         self._subjects = subjects
         self._contexts = contexts
-        self._shelf = shelf
+        self._registry = registry
         self._batches = batches
         self._default_deadline_s = default_deadline_s
         self._registered = RequestLedger(store, "subjects")
@@ -170,7 +170,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
         """Models that requests may name."""
-        entries = await asyncio.to_thread(self._shelf.entries)
+        entries = await asyncio.to_thread(self._registry.entries)
         models = [convert.model_to_proto(entry) for entry in entries]
         return pb.ListModelsResponse(
             models=[model for model in models if request.kind in {types.MODEL_KIND_UNSPECIFIED, model.kind}]

@@ -11,11 +11,11 @@ from suti.api.generation.v1 import generation_pb2, generation_pb2_grpc
 from suti.infra.bus.connection import Bus
 from suti.infra.service import Service
 from suti.infra.store import Store
-from suti.stages.generation.contexts import ContextShelf
+from suti.stages.generation.contexts import ContextCache
 from suti.stages.generation.painter import Painter
-from suti.stages.generation.shelf import ModelShelf
+from suti.stages.generation.registry import ModelRegistry
 from suti.stages.generation.studio import Studio
-from suti.stages.generation.subjects import SubjectShelf
+from suti.stages.generation.subjects import SubjectRepository
 from suti.stages.model_catalogue import ModelCatalogue
 from suti.stages.screens import load_screen
 from suti_generation.batches import STAGE, Batches
@@ -31,17 +31,17 @@ def wire(settings: GenerationSettings, bus: Bus) -> Service:
     torch.set_num_threads(settings.torch_threads)
     store = settings.open_store()
     catalogue = ModelCatalogue.from_path(settings.models_path, settings.model_rules())
-    shelf = _shelf(settings, store, catalogue)
-    subjects = SubjectShelf(store)
-    contexts = ContextShelf(store, max_bytes=settings.context_bytes, device=settings.device)
+    registry = _registry(settings, store, catalogue)
+    subjects = SubjectRepository(store)
+    contexts = ContextCache(store, max_bytes=settings.context_bytes, device=settings.device)
     painter = Painter(
-        shelf,
+        registry,
         contexts,
         max_waiting=settings.max_waiting,
         batch_pictures=settings.batch_pictures,
         threads=settings.torch_threads,
     )
-    studio = Studio(shelf, subjects, painter, screen=load_screen(settings.screen))
+    studio = Studio(registry, subjects, painter, screen=load_screen(settings.screen))
     artist = Artist(store, studio)
     batches = Batches(store, bus)
     server = settings.make_server()
@@ -52,7 +52,7 @@ def wire(settings: GenerationSettings, bus: Bus) -> Service:
             artist=artist,
             subjects=subjects,
             contexts=contexts,
-            shelf=shelf,
+            registry=registry,
             batches=batches,
             default_deadline_s=settings.default_deadline_s,
         ),
@@ -62,7 +62,7 @@ def wire(settings: GenerationSettings, bus: Bus) -> Service:
     evaluations = EvaluationWorker(
         store,
         studio,
-        shelf,
+        registry,
         catalogue,
         rules=settings.model_rules(),
         device=settings.device,
@@ -70,7 +70,7 @@ def wire(settings: GenerationSettings, bus: Bus) -> Service:
     )
     work = BatchWorker(batches, artist, evaluations, deadline_s=settings.batch_deadline_s)
 
-    promoted = PromotedModel(shelf, server, every_s=settings.promoted_look_s)
+    promoted = PromotedModel(registry, server, every_s=settings.promoted_look_s)
     return Service(
         server,
         workers=[settings.make_worker(bus, store, stage=STAGE, handle=work.handle, concurrency=2)],
@@ -79,8 +79,8 @@ def wire(settings: GenerationSettings, bus: Bus) -> Service:
     )
 
 
-def _shelf(settings: GenerationSettings, store: Store, catalogue: ModelCatalogue) -> ModelShelf:
-    return ModelShelf(
+def _registry(settings: GenerationSettings, store: Store, catalogue: ModelCatalogue) -> ModelRegistry:
+    return ModelRegistry(
         store,
         catalogue,
         cache=settings.model_cache or _own_folder(),

@@ -17,16 +17,16 @@ def load_drawing_model(name: str, data: Path) -> "tuple[ModelEntry, SubjectModel
     from suti.ml.model_files import folder_digest  # noqa: PLC0415
     from suti.ml.subject.files import load_subject_model  # noqa: PLC0415
     from suti.stages.generation.entries import DRAWING, entry_of_folder  # noqa: PLC0415
-    from suti.stages.generation.shelf import ModelShelf  # noqa: PLC0415
+    from suti.stages.generation.registry import ModelRegistry  # noqa: PLC0415
     from suti.stages.model_catalogue import ModelCatalogue, UnknownModel  # noqa: PLC0415
 
     here, folder = DataFolder(data.absolute()), Path(name).expanduser()
     catalogue = ModelCatalogue.from_path(models_path(here), ALL_ALLOWED)
     given = bool(name) and folder.is_dir()
     if not given and here.store.is_dir():  # where runs are, and what was promoted
-        shelf = ModelShelf(Store.open(here.store_url), catalogue, cache=here.model_cache, keep=1)
-        entry = shelf.find(name)
-        return entry, shelf.load(entry)
+        registry = ModelRegistry(Store.open(here.store_url), catalogue, cache=here.model_cache, keep=1)
+        entry = registry.find(name)
+        return entry, registry.load(entry)
     if not name:
         raise UnknownModel("model", f"{data} is no data folder of `suti up`: name one with --data, or a model")
     folder = folder if given else catalogue.folder(name)

@@ -16,7 +16,7 @@ from suti.stages.evaluation.plan import EvaluationPlan, PlannedSubject, System, 
 from suti.stages.evaluation.rows import library_versions
 from suti.stages.evaluation.subjects import EvaluationSubject
 from suti.stages.evaluation.work import REAL_SHARD, EvaluationFolder, SubjectWork, shard_name
-from suti.stages.generation.subjects import Subject, SubjectShelf
+from suti.stages.generation.subjects import Subject, SubjectRepository
 
 _KEPT: Final = 4  # subjects whose real pictures are held as looked at: tickets come in the order of subjects
 
@@ -35,8 +35,8 @@ class StoredEvaluation:
         self, store: Store, operation_id: str, *, order: EvaluationOrder, system: System, models: MeasuringModels
     ) -> None:
         self._store, self._models = store, models
-        self._prefix, self._shelf = evaluation_prefix(operation_id), SubjectShelf(store)
-        subjects = {one.subject_id: self._shelf.get(one.subject_id) for one in order.subjects}
+        self._prefix, self._repository = evaluation_prefix(operation_id), SubjectRepository(store)
+        subjects = {one.subject_id: self._repository.get(one.subject_id) for one in order.subjects}
         self._plan = _plan(order, subjects, system, models)
         freeze(self._plan, store, prefix=self._prefix)
         self._folder = EvaluationFolder(store, self._prefix)
@@ -50,7 +50,7 @@ class StoredEvaluation:
             EvaluationChanged: it is another model that draws by now.
             RetryableError: it cannot draw just now; what was drawn is kept.
         """
-        work = self._work(self._shelf.get(subject.subject_id))
+        work = self._work(self._repository.get(subject.subject_id))
         if prompt is None:
             self._folder.keep(subject.subject_id, REAL_SHARD, work.real_rows())
         else:
@@ -60,7 +60,7 @@ class StoredEvaluation:
     def _work(self, subject: Subject) -> SubjectWork:
         if (known := self._looked_at.get(subject.subject_id)) is not None:
             return known
-        with _on_disk(self._shelf, subject, self._plan) as found:
+        with _on_disk(self._repository, subject, self._plan) as found:
             work = SubjectWork(self._plan, found, self._models)
         for oldest in list(self._looked_at)[: 1 - _KEPT]:
             self._looked_at.pop(oldest, None)
@@ -98,12 +98,12 @@ def _plan(
 
 
 @contextmanager
-def _on_disk(shelf: SubjectShelf, subject: Subject, plan: EvaluationPlan) -> Generator[EvaluationSubject]:
+def _on_disk(repository: SubjectRepository, subject: Subject, plan: EvaluationPlan) -> Generator[EvaluationSubject]:
     """The subject as a folder of pictures, for as long as the block goes on."""
     planned = plan.subjects[subject.subject_id]
     with tempfile.TemporaryDirectory(prefix="suti-evaluation-") as folder:
         files: list[Path] = []
-        for name, shown in zip(_names(subject), shelf.demonstrations(subject), strict=True):
+        for name, shown in zip(_names(subject), repository.demonstrations(subject), strict=True):
             files.append(Path(folder) / name)
             files[-1].write_bytes(shown.png)
         yield EvaluationSubject(subject.subject_id, planned.class_word, planned.kind, tuple(files))

@@ -22,7 +22,7 @@ class ContextKey:
     subject_digest: str
 
 
-class ContextShelf:
+class ContextCache:
     """Keys and values by subject and model. Those used least lately leave the memory first; safe between threads."""
 
     def __init__(self, store: Store, *, max_bytes: int, device: str = "cpu") -> None:

@@ -26,10 +26,10 @@ from suti.ml.subject.attention import SubjectContext
 from suti.ml.subject.drawing import Step, draw_subject_pictures, encode_subject
 from suti.ml.subject.files import SubjectModel
 from suti.ml.super_resolution.cascade import CascadeStage, enlarge_in_stages
-from suti.stages.generation.contexts import ContextKey, ContextShelf
+from suti.stages.generation.contexts import ContextCache, ContextKey
 from suti.stages.generation.enlarging import Enlargement, GivenPicture, steps_of
 from suti.stages.generation.entries import ModelEntry
-from suti.stages.generation.shelf import ModelShelf
+from suti.stages.generation.registry import ModelRegistry
 from suti.stages.generation.subjects import Demonstration
 from suti.stages.one_thread import Overloaded
 
@@ -147,7 +147,7 @@ class Painter:
     """Draws orders one batch after the other, in a thread of its own. `paint` is for the event loop that runs `run`."""
 
     def __init__(
-        self, models: ModelShelf, contexts: ContextShelf, *, max_waiting: int, batch_pictures: int, threads: int
+        self, models: ModelRegistry, contexts: ContextCache, *, max_waiting: int, batch_pictures: int, threads: int
     ) -> None:
         self._models = models
         self._contexts = contexts

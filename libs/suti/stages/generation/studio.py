@@ -9,8 +9,8 @@ from suti.stages.generation.enlarging import GivenPicture, chain_of
 from suti.stages.generation.entries import ModelEntry
 from suti.stages.generation.order import DrawOrder, DrawsNothing, SubjectNotSupported, SubjectRequired
 from suti.stages.generation.painter import Drawing, DrawnSubject, Painted, Painter, PaintOrder, Told
-from suti.stages.generation.shelf import ModelShelf
-from suti.stages.generation.subjects import Demonstration, SubjectShelf, digest_of
+from suti.stages.generation.registry import ModelRegistry
+from suti.stages.generation.subjects import Demonstration, SubjectRepository, digest_of
 from suti.stages.screens import Screen, pass_screen
 
 
@@ -30,9 +30,9 @@ class Studio:
     """Draws orders. Everything that blocks runs in threads; torch in the painter's alone."""
 
     def __init__(
-        self, shelf: ModelShelf, subjects: SubjectShelf, painter: Painter, *, screen: Screen | None = None
+        self, registry: ModelRegistry, subjects: SubjectRepository, painter: Painter, *, screen: Screen | None = None
     ) -> None:
-        self._shelf = shelf
+        self._registry = registry
         self._subjects = subjects
         self._painter = painter
         self._screen = screen
@@ -59,7 +59,7 @@ class Studio:
         asked = bool(subject_id or demonstrations)
         if asked and given:
             raise DrawsNothing("subject", "nobody is drawn where pictures are given: leave out one of both")
-        enlargers = [await asyncio.to_thread(self._shelf.find_enlarger, name) for name in order.enlarge_with]
+        enlargers = [await asyncio.to_thread(self._registry.find_enlarger, name) for name in order.enlarge_with]
         drawing = None if given else await self._drawing(order, subject_id, tuple(demonstrations))
         size_px = (drawing.model.size_px,) * 2 if drawing else given[0].picture.size
         seeds = tuple(derive_seed(order.seed, "generation", index) for index in range(order.count))
@@ -89,7 +89,7 @@ class Studio:
         )
 
     async def _drawing(self, order: DrawOrder, subject_id: str, demonstrations: tuple[Demonstration, ...]) -> Drawing:
-        model = await asyncio.to_thread(self._shelf.find, order.model)
+        model = await asyncio.to_thread(self._registry.find, order.model)
         order.check_size(model.size_px, model.name)
         asked = bool(subject_id or demonstrations)
         if asked and not model.sees_subjects:

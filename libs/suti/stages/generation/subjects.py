@@ -89,7 +89,7 @@ def digest_of(demonstrations: Sequence[Demonstration]) -> str:
     return total.hexdigest()
 
 
-class SubjectShelf:
+class SubjectRepository:
     """The registered subjects. A subject is there from the moment that its record is."""
 
     def __init__(self, store: Store) -> None:

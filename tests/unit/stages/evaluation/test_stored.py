@@ -13,7 +13,7 @@ from suti.stages.evaluation.plan import EvaluationChanged, System, check_model, 
 from suti.stages.evaluation.stored import StoredEvaluation
 from suti.stages.evaluation.subjects import EvaluationSubject
 from suti.stages.evaluation.work import EvaluationFolder
-from suti.stages.generation.subjects import Demonstration, SubjectShelf
+from suti.stages.generation.subjects import Demonstration, SubjectRepository
 from tests.unit.stages.evaluation.conftest import Colours, picture
 
 OPERATION = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
@@ -25,7 +25,7 @@ def _registered(store: Store, count: int) -> str:
         buffer = io.BytesIO()
         picture(number).save(buffer, "PNG")
         shown.append(Demonstration(buffer.getvalue(), f"mug {number}", f"{number:064d}"))
-    return SubjectShelf(store).register(shown, display_name="", created_by="me").subject_id
+    return SubjectRepository(store).register(shown, display_name="", created_by="me").subject_id
 
 
 def _order(subject: str) -> EvaluationOrder:

@@ -12,7 +12,13 @@ from suti.core.errors import InvalidArgument
 from suti.infra.store import Store
 from suti.ml.diffusion.recipe import SamplingRecipe
 from suti.stages.generation.order import DrawOrder, SizeNotSupported
-from suti.stages.generation.subjects import Demonstration, DemonstrationCount, SubjectMissing, SubjectShelf, digest_of
+from suti.stages.generation.subjects import (
+    Demonstration,
+    DemonstrationCount,
+    SubjectMissing,
+    SubjectRepository,
+    digest_of,
+)
 
 
 @pytest.fixture
@@ -25,20 +31,20 @@ def shown(*names: str) -> list[Demonstration]:
 
 
 def test_a_subject_comes_back_as_it_was_registered(store: Store) -> None:
-    shelf = SubjectShelf(store)
+    repository = SubjectRepository(store)
 
-    subject = shelf.register(shown("mug", "cup"), display_name="mine", created_by="me")
+    subject = repository.register(shown("mug", "cup"), display_name="mine", created_by="me")
 
-    assert shelf.get(subject.subject_id) == subject
-    assert list(shelf.demonstrations(subject)) == shown("mug", "cup")
+    assert repository.get(subject.subject_id) == subject
+    assert list(repository.demonstrations(subject)) == shown("mug", "cup")
 
 
 def test_a_subject_of_a_later_version_that_says_more_is_read(store: Store) -> None:
-    subject = SubjectShelf(store).register(shown("mug"), display_name="mine", created_by="me")
+    subject = SubjectRepository(store).register(shown("mug"), display_name="mine", created_by="me")
     key = keys.subject(subject.subject_id, "subject.json")
     store.put(key, json.dumps(json.loads(store.get(key)) | {"mood": "good"}).encode())
 
-    assert SubjectShelf(store).get(subject.subject_id) == subject
+    assert SubjectRepository(store).get(subject.subject_id) == subject
 
 
 def test_a_digest_is_over_pictures_and_captions_in_order_each_with_its_length() -> None:
@@ -54,39 +60,39 @@ def test_a_digest_is_over_pictures_and_captions_in_order_each_with_its_length() 
 
 
 def test_subjects_are_listed_newest_first_and_paged_by_their_ids(store: Store) -> None:
-    shelf = SubjectShelf(store)
-    ids = [shelf.register(shown(str(n)), display_name="", created_by="").subject_id for n in range(4)]
+    repository = SubjectRepository(store)
+    ids = [repository.register(shown(str(n)), display_name="", created_by="").subject_id for n in range(4)]
     ordered = sorted(ids, reverse=True)
 
-    assert [one.subject_id for one in shelf.list()] == ordered
-    assert [one.subject_id for one in shelf.list(after=ordered[1])] == ordered[2:]
+    assert [one.subject_id for one in repository.list()] == ordered
+    assert [one.subject_id for one in repository.list(after=ordered[1])] == ordered[2:]
 
 
 def test_a_deleted_subject_leaves_nothing_behind(store: Store) -> None:
-    shelf = SubjectShelf(store)
-    subject = shelf.register(shown("mug"), display_name="", created_by="")
+    repository = SubjectRepository(store)
+    subject = repository.register(shown("mug"), display_name="", created_by="")
     store.put(keys.subject(subject.subject_id, "contexts/abc.safetensors"), b"computed")
 
-    shelf.delete(subject.subject_id)
+    repository.delete(subject.subject_id)
 
     assert list(store.list("")) == []
-    for call in (shelf.get, shelf.delete):
+    for call in (repository.get, repository.delete):
         with pytest.raises(SubjectMissing):
             call(subject.subject_id)
     with pytest.raises(SubjectMissing):
-        shelf.demonstrations(subject)
+        repository.demonstrations(subject)
 
 
 @pytest.mark.parametrize("subject_id", ["", "../..", "a/b", "nobody"])
 def test_ids_that_nobody_has_are_missing_however_odd(store: Store, subject_id: str) -> None:
     with pytest.raises(SubjectMissing):
-        SubjectShelf(store).get(subject_id)
+        SubjectRepository(store).get(subject_id)
 
 
 @pytest.mark.parametrize("count", [0, 11, 50])
 def test_too_few_or_too_many_pictures_are_refused(store: Store, count: int) -> None:
     with pytest.raises(DemonstrationCount):
-        SubjectShelf(store).register(shown(*"x" * count), display_name="", created_by="")
+        SubjectRepository(store).register(shown(*"x" * count), display_name="", created_by="")
     assert list(store.list("")) == []
 
 

@@ -30,7 +30,7 @@ _tracer = trace.get_tracer("suti.stages")
 _RUN_MODELS = "runs/"  # before the ids of runs, in the names of their apprentices
 
 
-class ModelShelf:
+class ModelRegistry:
     """Finds models by name and keeps the last few loaded. Safe between threads; a load blocks others."""
 
     def __init__(
