@@ -266,7 +266,7 @@ def process(
         "LOG_LEVEL": "WARNING",
     }
     if slots:
-        told["SHARDS_AT_ONCE"] = str(slots * 3 // 2)
+        told["SHARDS_AT_ONCE"] = str(2 * slots)
     environment = os.environ | {f"SUTI_{service.upper()}_{name}": value for name, value in told.items()}
     log = Path("out/bench-cluster") / f"{service}.log"
     with log.open("wb") as out:

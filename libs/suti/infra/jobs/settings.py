@@ -44,7 +44,7 @@ class LauncherSettings(ServiceSettings):
     wave_shards: PositiveInt = Field(default=1_000, le=10_000, description="Most shards of one job.")
     shards_at_once: PositiveInt | None = Field(
         default=None,
-        description="Shards in jobs at a time: 1.5 times what runs at once, so that few wait for nodes. Unset: all.",
+        description="Shards in jobs at a time: twice what runs at once, so that few pods wait for nodes. Unset: all.",
     )
     job_parallelism: PositiveInt | None = Field(
         default=None, description="Most pods of one job at a time. Unset: as many as the cluster has room for."
