@@ -3,7 +3,6 @@
 Bytes are lost room, never a wrong result.
 """
 
-from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from suti.core import keys
@@ -21,29 +20,28 @@ def sweep_run(store: Store, run_id: str, *, now: datetime, older_than: timedelta
     commit stays, for somebody may go on with it. A writer that writes nothing for longer than `older_than` may lose its
     parts and then commits names of nothing, so keep the limit well above that.
     """
-    parts: dict[str, list[ObjectInfo]] = {}  # the folder of one writer's parts -> its parts
-    scratch: dict[str, list[ObjectInfo]] = {}  # the folder of a shard's scratch -> its objects
+    left: dict[tuple[str, str, str], list[ObjectInfo]] = {}  # by stage, shard and writer; scratch has no writer
     for info in store.list(f"{keys.RUNS}{run_id}/"):
-        shard_folder, is_part, name = info.key.partition("/parts/")
-        if is_part:
-            parts.setdefault(f"{shard_folder}/parts/{name.partition('/')[0]}", []).append(info)
-            continue
-        shard_folder, is_scratch, _ = info.key.partition("/scratch/")
-        if is_scratch:
-            scratch.setdefault(f"{shard_folder}/scratch", []).append(info)
+        match info.key.split("/"):
+            case [_, _, stage, shard, "parts", writer, *_]:
+                left.setdefault((stage, shard, writer), []).append(info)
+            case [_, _, stage, shard, "scratch", *_]:
+                left.setdefault((stage, shard, ""), []).append(info)
+            case _:
+                pass
     ledger = Ledger(store, run_id)
     swept: list[str] = []
-    for folder, objects in _rested(parts, now - older_than):
-        stage, shard = folder.split("/")[-4:-2]
+    for (stage, shard, writer), objects in left.items():
+        if now - max(info.modified for info in objects) < older_than:
+            continue
         commit = ledger.find(stage, int(shard))
+        if commit is None and not writer:
+            continue
         standing = {part.key for part in commit.parts} if commit else set[str]()
-        swept += [info.key for info in objects if info.key not in standing]
-    for folder, objects in _rested(scratch, now - older_than):
-        stage, shard = folder.split("/")[-3:-1]
-        if ledger.find(stage, int(shard)) is not None:
-            swept += [info.key for info in objects]
-    for key in swept:
-        store.delete(key)
+        for info in objects:
+            if info.key not in standing:
+                store.delete(info.key)
+                swept.append(info.key)
     return swept
 
 
@@ -53,8 +51,3 @@ def sweep_drawn(store: Store, *, now: datetime, older_than: timedelta) -> int:
     for key in old:
         store.delete(key)
     return len(old)
-
-
-def _rested(folders: Mapping[str, list[ObjectInfo]], since: datetime) -> Iterable[tuple[str, list[ObjectInfo]]]:
-    """The folders into which nobody has written since then."""
-    return ((name, objects) for name, objects in folders.items() if max(info.modified for info in objects) <= since)
