@@ -1,7 +1,6 @@
 """A promoted model that is broken ends nothing: health names it, the reason is told, all other models are served."""
 
 from collections.abc import Generator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +11,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from suti.client.blocking import Suti
 from suti.client.errors import RemoteError
 from suti.client.requests.generation import generate_request
-from suti.core import keys
-from suti.core.ids import new_run_id
 from suti.core.records import Stage
 from suti.infra.ledger import Ledger
 from suti.infra.store import Store
 from suti.stages.apprentice import MODEL as MODEL_PARTS
 from suti.stages.checkpoints import Checkpoints
-from suti.stages.run_spec import CrawlInput, ModelRef, Models, RunSpec
 from tests.servers.nats import NatsServer, nats_server
+from tests.stored_runs import begun_run
 from tests.system.generation_stack import GenerationProcess, demonstrations, save_models
 from tests.waiting import becomes
 
@@ -42,15 +39,7 @@ def generation(tmp_path: Path, nats_server: NatsServer) -> Generator[GenerationP
 
 def train(store: Store, folder: Path, *, broken: str = "") -> str:
     """A run whose apprentice is the model of that folder; one of its parts may be damaged afterwards."""
-    run_id = new_run_id()
-    spec = RunSpec(
-        run_id=run_id,
-        created_at=datetime.now(UTC),
-        created_by="test",
-        input=CrawlInput(url="/crawl.warc", format="warc"),
-        models=Models(base=ModelRef(name="base"), clip=ModelRef(name="clip")),
-    )
-    store.put(keys.run_spec(run_id), spec.model_dump_json().encode())
+    run_id = begun_run(store)
     draft = Ledger(store, run_id).draft(Stage.APPRENTICE, 0)
     for path in sorted(folder.rglob("*")):
         if path.is_file():

@@ -4,17 +4,13 @@ import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from suti.core import ids, keys
-from suti.core.records import Stage
-from suti.infra.ledger import Ledger
 from suti.infra.store_users import Administrator, KeyPair, make_store_users
-from suti.stages.run_spec import CrawlInput, ModelRef, Models, RunSpec
 from tests.servers.minio import MinioServer
+from tests.stored_runs import grouped_run
 
 BUCKET, PREFIX = "reported", "prod"
 PIPELINE = KeyPair("reads-for-reports", "secret-secret")
@@ -41,19 +37,9 @@ def report(run: str, out: Path, server: MinioServer, *, secret: str = PIPELINE.s
 def test_the_pipelines_rights_suffice_for_a_report_and_wrong_keys_are_told(
     minio_server: MinioServer, tmp_path: Path
 ) -> None:
-    store, run = minio_server.new_store(BUCKET, prefix=PREFIX), ids.new_run_id()
+    run = grouped_run(minio_server.new_store(BUCKET, prefix=PREFIX))
     admin = Administrator(minio_server.endpoint, minio_server.access_key, minio_server.secret_key)
     make_store_users(f"s3://{BUCKET}/{PREFIX}", {"pipeline": PIPELINE}, admin)
-    spec = RunSpec(
-        run_id=run,
-        created_at=datetime.now(UTC),
-        created_by="test",
-        input=CrawlInput(url="s3://crawls/one.warc.gz", format="warc"),
-        models=Models(base=ModelRef(name="base"), clip=ModelRef(name="clip")),
-    )
-    store.put(keys.run_spec(run), spec.model_dump_json().encode())
-    counts = {"shards": 2, "items_in": 9, "items_out": 6, "dropped": 3, "duplicate_near": 3}
-    Ledger(store, run).draft(Stage.GROUPING, 0).commit(counts=counts, seconds=2)
 
     said = report(run, tmp_path / "out", minio_server)
 

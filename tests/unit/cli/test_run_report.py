@@ -1,7 +1,6 @@
 """`suti run report` in this process: where it reads, what it writes and what it complains of."""
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,13 +8,10 @@ from typer.testing import CliRunner, Result
 
 from suti.cli.run import app
 from suti.cli.stores import access_from
-from suti.core import ids, keys
 from suti.core.bucket_access import BucketAccess
 from suti.core.errors import InvalidArgument, NotFound
-from suti.core.records import Stage
-from suti.infra.ledger import Ledger
 from suti.infra.store import Store
-from suti.stages.run_spec import CrawlInput, ModelRef, Models, RunSpec
+from tests.stored_runs import grouped_run
 
 
 def report(*arguments: str) -> Result:
@@ -30,18 +26,7 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(data: Path) -> str:
     """A run in a data folder that has grouped its crawl."""
-    store, run_id = Store.open(f"file://{data / 'store'}"), ids.new_run_id()
-    spec = RunSpec(
-        run_id=run_id,
-        created_at=datetime.now(UTC),
-        created_by="test",
-        input=CrawlInput(url="file:///crawl.warc.gz", format="warc"),
-        models=Models(base=ModelRef(name="base"), clip=ModelRef(name="clip")),
-    )
-    store.put(keys.run_spec(run_id), spec.model_dump_json().encode())
-    counts = {"shards": 2, "items_in": 9, "items_out": 6, "dropped": 3, "duplicate_near": 3}
-    Ledger(store, run_id).draft(Stage.GROUPING, 0).commit(counts=counts, seconds=2)
-    return run_id
+    return grouped_run(Store.open(f"file://{data / 'store'}"))
 
 
 def test_a_page_and_its_facts_are_written_where_they_are_wanted(run: str, data: Path, tmp_path: Path) -> None:
