@@ -1,21 +1,25 @@
 """An apprentice trained by two pods, either of which is deleted once: what one pod learns, from the same examples."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 
 import pytest
 
+from suti.core.errors import SutiError
 from suti.core.records import LossRow, Stage
 from suti.infra.ledger import Ledger
 from suti.infra.store import Store
 from suti.infra.tables import from_parquet
 from suti.stages.apprentice_steps import resumable_step
 from tests.cluster.release.installed import Release, within
-from tests.cluster.release.kube import Object
+from tests.cluster.release.kube import Object, Refused
 from tests.cluster.release.runs import OneRun, ended, open_bucket, replay
 
 # Long enough to be disturbed twice between checkpoints.
 STEPS = 60
 CHANGES = (f"steps={STEPS}", "checkpoint_steps=4")
+LOOK_S = 0.5  # a checkpoint comes every few seconds
 
 
 class Saboteur:
@@ -24,20 +28,35 @@ class Saboteur:
     def __init__(self, release: Release, bucket: Store, run_id: str) -> None:
         self._kube = release.kube
         self._bucket = bucket
-        self._run_id = run_id
+        self.run_id = run_id
         self._left = [1, 0]
         self._after = 0
+        self._over = threading.Event()
         self.steps: list[int] = []  # of the latest checkpoint, as it was seen
         self.job: Object = {}
 
-    def __call__(self) -> None:
-        self.steps.append(resumable_step(self._bucket, self._run_id))
-        jobs = [job for job in self._kube.get("jobs") if self._run_id.lower() in job["metadata"]["name"]]
-        if not jobs:
-            return
-        self.job = jobs[0]
-        name = self.job["metadata"]["name"]
-        if self._left and self.steps[-1] > self._after and self._delete(name, self._left[0]):
+    @contextmanager
+    def at_work(self) -> Generator[None]:
+        """Looks beside what is done meanwhile, which may take longer than the whole training."""
+        thread = threading.Thread(target=self._look_on)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join()
+
+    def _look_on(self) -> None:
+        while not self._over.wait(LOOK_S):
+            with suppress(Refused, SutiError):  # asked again at the next look
+                self._look()
+
+    def _look(self) -> None:
+        self.steps.append(resumable_step(self._bucket, self.run_id))
+        if not self.job:
+            jobs = self._kube.get("jobs")
+            self.job = next((job for job in jobs if self.run_id.lower() in job["metadata"]["name"]), {})
+        elif self._left and self.steps[-1] > self._after and self._delete(self.job["metadata"]["name"], self._left[0]):
             self._left.pop(0)
             self._after = self.steps[-1] + 4  # the next one dies only after all have gone on
 
@@ -59,26 +78,23 @@ class Saboteur:
 @pytest.fixture(scope="module")
 def alone(release: Release, whole_run: OneRun) -> tuple[Object, list[float]]:
     """What one pod comes to: the run's outcome, and the losses."""
-    return _trained(release, whole_run, lambda _store, _run_id: lambda: None)
+    with open_bucket(release, user="pipeline") as bucket:
+        return _trained(release, bucket, replay(release, whole_run.run_id, *CHANGES))
 
 
 def test_two_pods_either_of_which_is_deleted_learn_what_one_learns(
     release: Release, whole_run: OneRun, alone: tuple[Object, list[float]]
 ) -> None:
-    saboteurs: list[Saboteur] = []
-
-    def saboteur(bucket: Store, run_id: str) -> Callable[[], None]:
-        saboteurs.append(Saboteur(release, bucket, run_id))
-        return saboteurs[0]
-
     release.upgrade(apprentice__gang__pods="2")
     try:
         # The launcher before may still take a ticket while it leaves, and knows of one pod alone.
         within(180, "the launcher before is gone", lambda: len(release.kube.pods("apprentice")) == 1)
-        run, losses = _trained(release, whole_run, saboteur)
+        with open_bucket(release, user="pipeline") as bucket:
+            seen = Saboteur(release, bucket, replay(release, whole_run.run_id, *CHANGES))
+            with seen.at_work():
+                run, losses = _trained(release, bucket, seen.run_id)
     finally:
         release.upgrade(apprentice__gang__pods="1")
-    (seen,) = saboteurs
 
     assert seen.done, seen.steps
     assert (seen.job["spec"]["completions"], seen.job["spec"]["parallelism"]) == (2, 2)
@@ -90,14 +106,10 @@ def test_two_pods_either_of_which_is_deleted_learn_what_one_learns(
     assert losses == pytest.approx(alone[1], rel=1e-3)
 
 
-def _trained(
-    release: Release, whole_run: OneRun, meanwhile: Callable[[Store, str], Callable[[], None]]
-) -> tuple[Object, list[float]]:
-    """An apprentice of a run's candidates: how its run ended, and its losses."""
-    with open_bucket(release, user="pipeline") as bucket:
-        run_id = replay(release, whole_run.run_id, *CHANGES)
-        run = ended(release, run_id, meanwhile=meanwhile(bucket, run_id))
-        assert run["state"] == "RUN_STATE_SUCCEEDED", run["outcome"]
-        ledger = Ledger(bucket, run_id)
-        rows = from_parquet(ledger.read(ledger.get(Stage.APPRENTICE, 0).part("losses.parquet")), LossRow)
+def _trained(release: Release, bucket: Store, run_id: str) -> tuple[Object, list[float]]:
+    """The apprentice of a run that was started: how the run ended, and its losses."""
+    run = ended(release, run_id)
+    assert run["state"] == "RUN_STATE_SUCCEEDED", run["outcome"]
+    ledger = Ledger(bucket, run_id)
+    rows = from_parquet(ledger.read(ledger.get(Stage.APPRENTICE, 0).part("losses.parquet")), LossRow)
     return run, [row.loss for row in rows]
