@@ -26,9 +26,9 @@ class Saboteur:
     """Deletes the second pod of the gang once there is a checkpoint, then the first once there is a later one."""
 
     def __init__(self, release: Release, bucket: Store, run_id: str) -> None:
+        self.run_id = run_id
         self._kube = release.kube
         self._bucket = bucket
-        self.run_id = run_id
         self._left = [1, 0]
         self._after = 0
         self._over = threading.Event()
@@ -87,8 +87,8 @@ def test_two_pods_either_of_which_is_deleted_learn_what_one_learns(
 ) -> None:
     release.upgrade(apprentice__gang__pods="2")
     try:
-        # The launcher before may still take a ticket while it leaves, and knows of one pod alone.
-        within(180, "the launcher before is gone", lambda: len(release.kube.pods("apprentice")) == 1)
+        # The launcher before takes tickets for seconds after it was told to go (preStopSeconds), and knows of one pod.
+        within(180, "the launcher before is gone", lambda: len(_launchers(release)) == 1)
         with open_bucket(release, user="pipeline") as bucket:
             seen = Saboteur(release, bucket, replay(release, whole_run.run_id, *CHANGES))
             with seen.at_work():
@@ -104,6 +104,11 @@ def test_two_pods_either_of_which_is_deleted_learn_what_one_learns(
     assert run["outcome"]["dataset_digest"] == alone[0]["outcome"]["dataset_digest"] == whole_run.digests[0]
     # Equal up to the rounding of sums in another order (docs/decisions/0011).
     assert losses == pytest.approx(alone[1], rel=1e-3)
+
+
+def _launchers(release: Release) -> list[Object]:
+    """Those on their way out among them."""
+    return release.kube.get("pods", "-l", "app.kubernetes.io/component=apprentice")
 
 
 def _trained(release: Release, bucket: Store, run_id: str) -> tuple[Object, list[float]]:
