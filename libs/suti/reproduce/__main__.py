@@ -15,15 +15,13 @@ from suti.reproduce.scale import Scale
 from suti.reproduce.sources import Given, results_folder
 from suti.reproduce.superres import EXPERIMENT as SUPERRES
 from suti.reproduce.superres import left_of_superres, reproduce_superres, verdict
-from suti.reproduce.work import Work, left_of_experts, reproduce_experts
-
-_EXPERTS = "experts"  # experiment 1
+from suti.reproduce.work import Work
 
 
 def main() -> None:
     """Run what is asked for until the time is over, then write the results of all that was ever run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    names = [_EXPERTS, SUPERRES, *EXPERIMENTS]
+    names = [SUPERRES, *EXPERIMENTS]
     parser.add_argument("--only", nargs="+", choices=names, help="which experiments; default: all")
     parser.add_argument("--plan", action="store_true", help="say how long they would take here, and do nothing")
     parser.add_argument("--quick", action="store_true", help="a few minutes that check the machinery")
@@ -48,14 +46,11 @@ def main() -> None:
     if options.plan:
         torch.set_num_threads(1)
         found = estimate(experiments, measure_rates(scale, options.out), options.out)
-        left = {_EXPERTS: left_of_experts, SUPERRES: left_of_superres}
-        untimed = {name: say(options.out) for name, say in left.items() if name in only}
+        untimed = {SUPERRES: left_of_superres(options.out)} if SUPERRES in only else {}
         sys.stdout.write(as_plan(found, options.processes, untimed))
         return
     results = options.results or results_folder(given, options.out)
     work = Work(out=options.out, results=results, processes=options.processes, minutes=options.minutes)
-    if _EXPERTS in only:
-        reproduce_experts(work)
     enlarged = reproduce_superres(work) if SUPERRES in only else []
     reproduce(experiments, work)
     if failed := verdict(enlarged):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from suti.reproduce.demonstrations import demonstrations
 from suti.reproduce.dream_steps import dream_steps
 from suti.reproduce.experiment import Experiment
+from suti.reproduce.experts import experts
 from suti.reproduce.gain import gain
 from suti.reproduce.guidance import guidance
 from suti.reproduce.samplers import samplers
@@ -18,6 +19,7 @@ EXPERIMENTS: Mapping[str, Callable[[Scale], Experiment]] = {
     "guidance": guidance,
     "skills": skills,
     "gain": gain,
+    "experts": experts,
     "dream-steps": dream_steps,
     "samplers": samplers,
 }

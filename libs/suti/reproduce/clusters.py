@@ -47,9 +47,16 @@ class ClusterSource:
         self._captioner, self._rewriter = TagCaptioner(clip, words), GrammarRewriter(words)
 
     def clusters(self, numbers: range) -> Iterator[Cluster]:
-        """The clusters of these numbers. A number is the same cluster whichever others are asked for."""
-        good = (page for page in draw_pages(pages=_PAGES, seed=self._seed, size_px=_CRAWL_PX) if _is_good(page))
-        for number, page in zip(range(numbers.stop), good, strict=False):
+        """The clusters of these numbers. A number is the same cluster whichever others are asked for.
+
+        Raises:
+            ValueError: the crawl has fewer.
+        """
+        pages = draw_pages(pages=_PAGES, seed=self._seed, size_px=_CRAWL_PX)
+        good = (page for page in pages if page.kind is PageKind.GOOD)
+        for number in range(numbers.stop):
+            if (page := next(good, None)) is None:
+                raise ValueError(f"the crawl of {_PAGES} pages has {number} clusters, and {numbers.stop} are wanted")
             if number in numbers:
                 yield self._cluster(number, page)
 
@@ -75,7 +82,3 @@ class ClusterSource:
             texts=tuple(texts),
             prompts=tuple(prompt.text for prompt in prompts),
         )
-
-
-def _is_good(page: Page) -> bool:
-    return page.kind is PageKind.GOOD

@@ -49,10 +49,13 @@ def lines(
     across: str,
     series: Mapping[str, Sequence[tuple[float, str]]],
     more: Mapping[str, str] | None = None,
+    levels: Sequence[str] = ("real", "chance"),
+    doubling: bool = False,
 ) -> bytes:
     """Identification over a number: a line for each series of (number, condition's name).
 
-    `more`: other shares of the same conditions, as dotted lines, by what they are called.
+    `more`: other shares of the same conditions, as dotted lines, by what they are called. `levels`: systems that no
+    number changes. `doubling`: equal steps across are equal ratios.
     """
     figure, (axes,) = _new(title)
     wanted = [(label, points, _METRIC, "-") for label, points in series.items()]
@@ -65,9 +68,9 @@ def lines(
         if known:
             means = [row.mean or 0.0 for _, row in known]
             spread = _spread([row for _, row in known])
-            beside = (index - (len(wanted) - 1) / 2) * span * 0.008  # intervals at one place hide one another
+            aside = index - (len(wanted) - 1) / 2  # intervals at one place hide one another
             axes.errorbar(
-                [at + beside for at, _ in known],
+                [at * 1.03**aside if doubling else at + aside * span * 0.008 for at, _ in known],
                 means,
                 yerr=spread,
                 marker="o",
@@ -75,8 +78,11 @@ def lines(
                 linestyle=style,
                 label=label,
             )
-    _bounds(axes, rows)
-    axes.set_xticks(sorted({at for points in series.values() for at, _ in points}))
+    _levels(axes, rows, levels)
+    places = sorted({at for points in series.values() for at, _ in points})
+    if doubling:
+        axes.set_xscale("log", base=2)
+    axes.set_xticks(places, [f"{at:g}" for at in places])
     axes.set_xlabel(across)
     axes.set_ylabel(_SAID)
     axes.set_ylim(-0.02, 1.05)
@@ -132,8 +138,8 @@ def _new(title: str, *, width: float = 8, panels: int = 1) -> tuple[Figure, list
     return figure, [figure.add_subplot(1, panels, place + 1) for place in range(panels)]
 
 
-def _bounds(axes: Axes, rows: Sequence[Row]) -> None:
-    for row in (row for row in rows if row.metric == _METRIC and row.system in {"real", "chance"}):
+def _levels(axes: Axes, rows: Sequence[Row], systems: Sequence[str]) -> None:
+    for row in (row for row in rows if row.metric == _METRIC and row.system in systems):
         if row.mean is not None:
             axes.axhline(row.mean, color=_GREY, linestyle="--", linewidth=1)
             said = f"{row.system} {row.mean:.2f}"

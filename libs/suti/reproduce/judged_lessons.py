@@ -1,18 +1,27 @@
 """Every candidate of a set of lessons, judged exactly: what a filter lets through, and how much of it is right."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from suti.local.demo.judge import as_score, share
+from suti.core.seeds import derive_seed
+from suti.local.demo.judge import Judged, SubjectJudge, as_score, share
+from suti.local.folder import packaged_models
+from suti.ml.clip.encoder import ClipEncoder, load_clip
+from suti.ml.diffusion.pixels import pixels_to_picture
 from suti.ml.evaluation.intervals import bootstrap_mean
+from suti.ml.png import png_of
 from suti.ml.quality.verdicts import Reason, Scores, judge
 from suti.report.facts import Score
 from suti.reproduce.cells import Cell, CellFolder
-from suti.reproduce.experts_cells import judged_lesson
+from suti.reproduce.lessons import Lesson
 from suti.reproduce.sources import Taught
+from suti.toyworld.captions import view_of_prompt
+from suti.toyworld.subjects import distractors
 
 JUDGED = "judged-lessons"
+_OTHERS = 15
 
 
 class JudgedCell(Cell):
@@ -61,11 +70,12 @@ def kept_by_filter(taught: Taught, out: Path) -> dict[str, Score]:
 
 def _found(taught: Taught, out: Path) -> dict[str, Any]:
     candidates: list[dict[str, Any]] = []
+    clip = load_clip(str(packaged_models() / "clip"))
     for lesson in taught.load(out):
         steps = taught.lessons_of(lesson.number).expert.steps
         asked = list(dict.fromkeys(lesson.prompts))
         order = [row for prompt in asked for row, said in enumerate(lesson.prompts) if said == prompt]
-        judged = judged_lesson(lesson, seed=taught.lessons.seed)
+        judged = _judged(lesson, clip, seed=taught.lessons.seed)
         candidates += [
             {
                 "number": lesson.number,
@@ -77,3 +87,18 @@ def _found(taught: Taught, out: Path) -> dict[str, Any]:
             for row, one in zip(order, judged, strict=True)
         ]
     return {"candidates": candidates}
+
+
+def _judged(lesson: Lesson, clip: ClipEncoder, *, seed: int) -> list[Judged]:
+    """All candidates, prompt by prompt."""
+    demonstrations = [png_of(pixels_to_picture(pixels_CHW)) for pixels_CHW in lesson.demonstrations_KCHW]
+    others = distractors(lesson.subject, derive_seed(seed, "reproduce-distractors", lesson.number), _OTHERS)
+    judge = SubjectJudge(lesson.subject, others, demonstrations, clip=clip, group=str(lesson.number))
+    found: list[Judged] = []
+    for prompt in dict.fromkeys(lesson.prompts):
+        rows = [row for row, asked in enumerate(lesson.prompts) if asked == prompt]
+        pngs: Mapping[str, Sequence[bytes]] = {
+            "teacher": [png_of(pixels_to_picture(lesson.candidates_NCHW[row])) for row in rows]
+        }
+        found += judge.judge(pngs, prompt=prompt, view=view_of_prompt(prompt))[0]["teacher"]
+    return found

@@ -68,7 +68,8 @@ def _said(source: Source) -> str:
         case Given():
             return f"a given model, {source.sha256[:12]}"
         case Taught():
-            what = {"drawn": f"{source.clusters} experts' drawings", "own": f"{source.clusters} raw clusters"}
+            drawn = {"experts": "experts' drawings", "renders": "subjects' true renders"}[source.lessons.teacher]
+            what = {"drawn": f"{source.clusters} {drawn}", "own": f"{source.clusters} raw clusters"}
             recipe = source.recipe
             return (
                 f"the packaged {source.start.name}, trained on {what[source.targets]} for {recipe.steps} steps at "

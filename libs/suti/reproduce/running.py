@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from itertools import batched
+from itertools import batched, groupby
 from pathlib import Path
 
 from suti.ml.rivals.untuned import BaseAlone, InContext
@@ -12,7 +12,6 @@ from suti.reproduce.documents import write_documents
 from suti.reproduce.drawings import DrawingCell, Truth, draw_parts
 from suti.reproduce.experiment import Experiment
 from suti.reproduce.judged_lessons import is_judged, judge_lessons
-from suti.reproduce.lesson_sets import missing_lessons
 from suti.reproduce.scoring import score, unscored
 from suti.reproduce.sources import Taught, is_ready, train
 from suti.reproduce.tasks import Task, process_pool, run_tasks
@@ -32,13 +31,18 @@ def reproduce(experiments: Sequence[Experiment], work: Work) -> None:
 
 
 def run_experiment(pool: ProcessPoolExecutor, experiment: Experiment, work: Work, deadline: float) -> None:
-    """Everything of it that is not there yet. What other experiments did is not done again."""
+    """Everything of it that is not there yet. What other experiments did is not done again.
+
+    What needs fewer lessons is finished before more are drawn, in case time is over before.
+    """
     name, out = experiment.name, work.out
-    for lessons in _lessons(experiment.conditions, out):
-        run_tasks(pool, lessons, deadline, name=f"{name}: lessons")
-    run_tasks(pool, _trainings(experiment.conditions, out), deadline, name=f"{name}: apprentices")
-    run_tasks(pool, _drawings(experiment.conditions, out), deadline, name=f"{name}: drawings")
-    run_tasks(pool, _scores(experiment.conditions, out), deadline, name=f"{name}: measurements")
+    for _, some in groupby(sorted(experiment.conditions, key=_lessons_needed), key=_lessons_needed):
+        conditions = list(some)
+        for lessons in _lessons(conditions, out):
+            run_tasks(pool, lessons, deadline, name=f"{name}: lessons")
+        run_tasks(pool, _trainings(conditions, out), deadline, name=f"{name}: apprentices")
+        run_tasks(pool, _drawings(conditions, out), deadline, name=f"{name}: drawings")
+        run_tasks(pool, _scores(conditions, out), deadline, name=f"{name}: measurements")
 
 
 def drawings_of(conditions: Iterable[Condition]) -> list[DrawingCell]:
@@ -51,10 +55,14 @@ def all_taught(conditions: Iterable[Condition]) -> list[Taught]:
     return list(dict.fromkeys(taught for one in conditions for taught in one.taught))
 
 
+def _lessons_needed(condition: Condition) -> int:
+    return max((taught.clusters for taught in condition.taught), default=0)
+
+
 def _lessons(conditions: Sequence[Condition], out: Path) -> Iterable[Iterable[Task]]:
     for taught in all_taught(conditions):
         if not is_ready(taught, out):
-            yield from (missing_lessons(lessons, numbers, out) for lessons, numbers in taught.wanted().items())
+            yield from (lessons.missing(numbers, out) for lessons, numbers in taught.wanted().items())
 
 
 def _trainings(conditions: Sequence[Condition], out: Path) -> Iterable[Task]:

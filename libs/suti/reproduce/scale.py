@@ -1,33 +1,51 @@
 """How large the experiments are, and who takes part: one object from which every plan follows."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
+from typing import Literal, cast
+
+from pydantic import JsonValue
 
 from suti.core.records import Skill
 from suti.local.folder import packaged_models
 from suti.ml.apprentice.recipe import ApprenticeRecipe
+from suti.ml.clip.files import WEIGHTS as CLIP_WEIGHTS
 from suti.ml.diffusion.recipe import SamplingRecipe
 from suti.ml.experts.recipe import ExpertRecipe
-from suti.ml.model_files import folder_digest
+from suti.ml.model_files import file_digest, folder_digest
 from suti.ml.rivals.dream_suti import DreamSuti
 from suti.ml.rivals.every import AnyRival
 from suti.ml.rivals.fine_tuned import DreamBooth, Lora
 from suti.ml.rivals.textual_inversion import TextualInversion
 from suti.ml.rivals.untuned import BaseAlone, InContext
 from suti.reproduce.drawings import DrawingCell, Truth
-from suti.reproduce.experts import ExpertsPlan
-from suti.reproduce.experts_cells import LessonSet
+from suti.reproduce.lesson_sets import LessonSet
 from suti.reproduce.sources import Given, Packaged, Source, Taught, WrongSteps
 from suti.reproduce.subject_sets import SubjectSet
-from suti.stages.presets import TOY
+from suti.stages.presets import TOY, merged
+from suti.toyworld.words import tags
 
-_LESSONS = ExpertsPlan()
+Teacher = Literal["experts", "renders"]
+
+
+def _expert() -> ExpertRecipe:
+    """Adapters of every layer, sixteen experts in one batch: what two cores can tune some hundreds of."""
+    lora: Mapping[str, JsonValue] = {
+        "method": "lora",
+        "lora_targets": ["attention", "feedforward", "convs", "time"],
+        "learning_rate": 1e-3,
+        "steps": 120,
+        "together": 16,
+    }
+    return ExpertRecipe.model_validate(merged(cast("Mapping[str, JsonValue]", TOY["experts"]), lora))
 
 
 def _apprentice() -> ApprenticeRecipe:
-    """The toy preset's, at the rate that harmed likeness least (docs/decisions/0009)."""
-    return ApprenticeRecipe.model_validate(TOY["apprentice"]).model_copy(update={"learning_rate": 1e-5})
+    return ApprenticeRecipe.model_validate(TOY["apprentice"])
 
 
 def _full() -> ExpertRecipe:
@@ -49,7 +67,7 @@ def _rivals() -> Mapping[str, AnyRival]:
         "textual-inversion": TextualInversion(vectors=4, steps=200, learning_rate=0.02, batch_pictures=4),
         "dreambooth": DreamBooth(prior_pictures=32, prior_sampling=toy, tuning=_full()),
         "dreambooth-plain": DreamBooth(identifier="", prior_pictures=0, tuning=_full()),
-        "lora": Lora(identifier="", tuning=_LESSONS.expert.model_copy(update={"together": 1})),
+        "lora": Lora(identifier="", tuning=_expert().model_copy(update={"together": 1})),
         "dream-suti": DreamSuti(steps=100, optimizer="adamw", learning_rate=1e-4),
     }
 
@@ -63,7 +81,7 @@ class Scale:
     seeds: tuple[int, ...] = (0, 1, 2)
     clusters: int = 256  # whose experts teach the apprentice
     gain_clusters: int = 64  # of the gain threshold's apprentices
-    expert: ExpertRecipe = _LESSONS.expert
+    expert: ExpertRecipe = field(default_factory=_expert)
     apprentice: ApprenticeRecipe = field(default_factory=_apprentice)
     given: Given | None = None  # an apprentice from elsewhere takes the place of those taught here
     rivals: Mapping[str, AnyRival] = field(default_factory=_rivals)
@@ -73,16 +91,35 @@ class Scale:
         """Whom a seed draws."""
         return SubjectSet(subjects=self.subjects, pictures_each=self.pictures_each, skill=skill, seed=seed)
 
+    def lessons(self, teacher: Teacher = "experts") -> LessonSet:
+        """What a teacher draws; both draw for the same prompts, as often."""
+        models = packaged_models()
+        return LessonSet(
+            teacher=teacher,
+            expert=self.expert,
+            dtype="bfloat16",
+            base_sha256=packaged("base").sha256,
+            clip_sha256=_digest(models / "clip" / CLIP_WEIGHTS),
+            words_sha256=hashlib.sha256(json.dumps(tags(), sort_keys=True).encode()).hexdigest(),
+        )
+
     def taught(
-        self, seed: int, *, clusters: int | None = None, percentile: int = 0, wrong: tuple[WrongSteps, ...] = ()
+        self,
+        seed: int,
+        *,
+        teacher: Teacher = "experts",
+        clusters: int | None = None,
+        percentile: int = 0,
+        wrong: tuple[WrongSteps, ...] = (),
+        start: Literal["base", "warmstart"] = "warmstart",
     ) -> Taught:
         """An apprentice of the crawl's first clusters."""
         return Taught(
-            lessons=_lessons().model_copy(update={"expert": self.expert}),
+            lessons=self.lessons(teacher),
             clusters=clusters or self.clusters,
             wrong=wrong,
             gain_percentile=percentile,
-            start=packaged("warmstart"),
+            start=packaged(start),
             recipe=self.apprentice,
             seed=seed,
         )
@@ -129,9 +166,8 @@ class Scale:
 
 
 @cache
-def _lessons() -> LessonSet:
-    """Those of experiment 1: what it drew is not drawn again."""
-    return _LESSONS.lessons()["experts"]
+def _digest(path: Path) -> str:
+    return file_digest(path)
 
 
 @cache

@@ -17,7 +17,8 @@ from suti.ml.quality.recipe import FilterRecipe
 from suti.ml.subject.files import save_subject_model
 from suti.reproduce.apprentices import Kept, keep, own_pictures, train_apprentice
 from suti.reproduce.cells import Cell
-from suti.reproduce.experts_cells import LessonSet, filter_at
+from suti.reproduce.gain_filter import filter_at
+from suti.reproduce.lesson_sets import LessonSet
 from suti.reproduce.lessons import Lesson
 
 _FACTS = "taught.json"
@@ -118,9 +119,7 @@ class Taught(_Frozen):
 
     def load(self, out: Path) -> list[Lesson]:
         """The lessons, cluster by cluster."""
-        return [
-            lesson for number in range(self.clusters) for lesson in self.lessons_of(number).load_some(out, [number])
-        ]
+        return [lesson for number in range(self.clusters) for lesson in self.lessons_of(number).load(out, [number])]
 
     def filter(self, lessons: Sequence[Lesson]) -> FilterRecipe:
         """What refuses copies, and gains below its percentile of all lessons' gains."""

@@ -15,7 +15,7 @@ from suti.reproduce.running import drawings_of
 from suti.reproduce.scale import Scale
 from suti.reproduce.sources import Given, Taught, results_folder
 from suti.reproduce.superres import left_of_superres
-from suti.reproduce.work import Work, left_of_experts
+from suti.reproduce.work import Work
 from tests.models.subject_models import save_tiny_subject_model
 from tests.unit.reproduce.lessons import a_lesson
 
@@ -132,12 +132,11 @@ def test_experiments_that_teach_their_own_measure_no_given_apprentice(tmp_path: 
 
 
 def test_a_plan_names_what_it_does_not_time(tmp_path: Path) -> None:
-    left = {"experts": left_of_experts(tmp_path), "superres": left_of_superres(tmp_path)}
+    left = {"superres": left_of_superres(tmp_path)}
     said = as_plan([], 2, left)
-    assert "25 of 25 cells" in left["experts"]
     assert "27 of 27 cells" in left["superres"]
-    assert left["experts"] in said
-    assert "without experts and superres" in said.splitlines()[-1]
+    assert left["superres"] in said
+    assert "without superres" in said.splitlines()[-1]
 
 
 def test_experiments_share_what_table_one_drew() -> None:

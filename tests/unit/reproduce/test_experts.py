@@ -1,51 +1,48 @@
-"""Experiment 1: every cell has its row, run or not."""
+"""Experiment 1: nested sets of experts, and true renders for the same prompts."""
 
-import json
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 from suti.core.records import Skill
 from suti.local.folder import packaged_models
 from suti.ml.captions.words import WordLists
 from suti.ml.clip.encoder import load_clip
-from suti.reproduce.cells import CellFolder
 from suti.reproduce.clusters import Cluster, ClusterSource
-from suti.reproduce.experts import METRICS, ExpertsPlan, rows_of
-from suti.reproduce.experts_cells import ApprenticeCell, LessonSet, TeacherCell
+from suti.reproduce.experts import SIZES, experts
+from suti.reproduce.scale import Scale
+from suti.reproduce.sources import Taught
 from suti.reproduce.teachers import render_lesson
-from suti.reproduce.work import Work, write_documents
 from suti.toyworld.captions import kind_of_prompt, view_of_prompt
 from suti.toyworld.seeds import Namespace, namespace_of
 from suti.toyworld.words import tags
 
-
-def test_what_was_not_run_is_a_row_and_no_gap(tmp_path: Path) -> None:
-    plan, folder = ExpertsPlan(), CellFolder(tmp_path / "cells")
-    rows = rows_of(plan, folder)
-    assert len(rows) == len(plan.cells()) * len(METRICS)
-    assert {row.mean for row in rows} == {None}
-
-    write_documents(Work(out=tmp_path, results=tmp_path / "results", processes=1, minutes=0), plan, folder)
-
-    assert len(json.loads((tmp_path / "results/experts.json").read_bytes())["rows"]) == len(rows)
-    assert (tmp_path / "results/experts.md").read_text().count("not run") > len(plan.cells())
-    assert (tmp_path / "results/experts.png").read_bytes().startswith(b"\x89PNG")
+SCALE = Scale()
 
 
 def test_sets_of_experts_are_nested(tmp_path: Path) -> None:
-    cells = [cell for cell in ExpertsPlan(sizes=(2, 4)).cells() if isinstance(cell, ApprenticeCell)]
-    of_experts = [cell for cell in cells if cell.lessons.teacher == "experts"]
-    paths = {
-        cell.clusters: {cell.lessons.path(tmp_path, number) for number in range(cell.clusters)} for cell in of_experts
-    }
-    assert paths[2] < paths[4]
+    paths = {one.clusters: _paths(one, tmp_path) for one in _taught() if one.lessons.teacher == "experts"}
+    assert sorted(paths) == list(SIZES)
+    for fewer, more in pairwise(SIZES):
+        assert paths[fewer] < paths[more]
+        assert len(paths[more]) == more
+
+
+def test_apprentices_differ_in_nothing_but_who_taught_them_and_where_they_began() -> None:
+    told = {"lessons", "clusters", "gain_percentile", "start", "seed"}
+    assert len({one.model_dump_json(exclude=told) for one in _taught()}) == 1
 
 
 def test_experts_and_renders_are_asked_for_the_same_prompts() -> None:
-    lessons = ExpertsPlan().lessons()
-    experts, renders = lessons["experts"], lessons["renders"]
-    assert (experts.prompts_each, experts.seed) == (renders.prompts_each, renders.seed)
-    assert experts.expert.samples_per_prompt == renders.expert.samples_per_prompt
-    assert experts.path(Path(), 0) != renders.path(Path(), 0)
+    drawn, true = SCALE.lessons("experts"), SCALE.lessons("renders")
+    assert (drawn.prompts_each, drawn.seed) == (true.prompts_each, true.seed)
+    assert drawn.expert.samples_per_prompt == true.expert.samples_per_prompt
+    assert drawn.path(Path(), 0) != true.path(Path(), 0)
+
+
+def test_of_the_largest_set_of_renders_none_comes_twice() -> None:
+    assert SIZES[-1] >= SCALE.apprentice.steps * SCALE.apprentice.batch_subjects
 
 
 def test_no_cluster_shows_a_subject_of_the_evaluation() -> None:
@@ -74,14 +71,19 @@ def test_true_renders_of_prompts_fit_them_better_than_any_demonstration() -> Non
 
 
 def test_a_lesson_set_knows_what_is_missing(tmp_path: Path) -> None:
-    lessons: LessonSet = ExpertsPlan().lessons()["experts"]
-    assert not lessons.made(tmp_path, 1)
-    lessons.path(tmp_path, 0).parent.mkdir(parents=True)
-    lessons.path(tmp_path, 0).touch()
-    assert lessons.made(tmp_path, 1)
-    assert not lessons.made(tmp_path, 2)
-    teachers = [cell for cell in ExpertsPlan(sizes=(2, 4)).cells() if isinstance(cell, TeacherCell)]
-    assert {cell.clusters for cell in teachers} == {2}
+    lessons = SCALE.lessons("renders")
+    lessons.path(tmp_path, 1).parent.mkdir(parents=True)
+    lessons.path(tmp_path, 1).touch()
+    ((_, (_, clusters, _)),) = lessons.missing(range(3), tmp_path)
+    assert [one.number for one in cast("Sequence[Cluster]", clusters)] == [0, 2]
+
+
+def _taught() -> list[Taught]:
+    return [one for condition in experts(SCALE).conditions for one in condition.taught]
+
+
+def _paths(taught: Taught, out: Path) -> set[Path]:
+    return {lessons.path(out, number) for lessons, numbers in taught.wanted().items() for number in numbers}
 
 
 def _clusters(numbers: range) -> list[Cluster]:

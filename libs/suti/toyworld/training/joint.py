@@ -6,6 +6,7 @@ start (the paper's Re-Imagen mode). Why together: docs/decisions/0006.
 Legend: S subjects, K demonstrations, T targets of each, N = S x T + singles pictures of a batch.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,15 +34,16 @@ _KEEP_TEXT, _KEEP_DEMONSTRATIONS = 0.9, 0.85
 
 @dataclass(frozen=True)
 class JointRecipe:
-    """How much of what in a step; as the committed models were trained."""
+    """How much of what in a step; what the committed models had of it: docs/decisions/0007."""
 
     steps: int
     subjects: int = 8
     demonstrations: int = 3
-    targets: int = 2
+    targets: int = 4
     singles: int = 8
     shown_to_itself: float = 0.3  # share of subjects whose first target is among its demonstrations, falling to 0
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 6e-4
+    betas: tuple[float, float] = (0.9, 0.99)
     save_every: int = 250
 
 
@@ -71,10 +73,8 @@ def train_together(
     parts = nn.ModuleDict({"network": model.network, "text": model.base.text})
     parts.train().requires_grad_(True)
     schedule = NoiseSchedule.from_config(model.base.scheduler_config)
-    optimizer = torch.optim.AdamW(parts.parameters(), lr=recipe.learning_rate, weight_decay=0.01)
-    rates = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=recipe.learning_rate, total_steps=recipe.steps, pct_start=0.05
-    )
+    optimizer = torch.optim.AdamW(parts.parameters(), lr=recipe.learning_rate, betas=recipe.betas, weight_decay=0.01)
+    rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate_share(step, recipe.steps))
     average = WeightAverage(parts, decay=0.998)
     for step in range(recipe.steps):
         loss = _loss(model, schedule, _deal(clusters, singles, recipe, step, seed), recipe)
@@ -88,6 +88,12 @@ def train_together(
             progress(step + 1, recipe.steps, float(loss.detach()))
         if (step + 1) % recipe.save_every == 0 or step + 1 == recipe.steps:
             _save(parts, average, model, folder)
+
+
+def _rate_share(step: int, steps: int) -> float:
+    """Of the learning rate: up over 200 steps, level, and along a cosine to 0 over the last quarter."""
+    falling = max(0.0, 4 * step / steps - 3)
+    return min(1.0, (step + 1) / 200) * 0.5 * (1 + math.cos(math.pi * falling))
 
 
 def _compile(unet: nn.Module) -> None:
