@@ -75,7 +75,7 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
 
     async def ReplayFilter(self, request: pb.ReplayFilterRequest, context: Context) -> pb.Run:
         """Judge a run's candidates anew, as a child run."""
-        limits = ("min_gain", "max_copy_similarity", "min_copy_difference")
+        limits = ("min_gain", "max_copy_similarity", "min_copy_difference", "min_subject_similarity")
         order = ReplayOrder(
             filtering={name: getattr(request, name) for name in limits if request.HasField(name)},
             apprentice=convert.dict_from_struct(request.apprentice_overrides),

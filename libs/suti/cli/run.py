@@ -285,6 +285,9 @@ def replay(
     min_gain: Annotated[float | None, typer.Option(help="Keep a candidate if its gain is above this.")] = None,
     max_copy_similarity: Annotated[float | None, typer.Option(help="Above this: a copy of a demonstration.")] = None,
     min_copy_difference: Annotated[float | None, typer.Option(help="Nearer in pixels than this: a copy.")] = None,
+    min_subject_similarity: Annotated[
+        float | None, typer.Option(help="Further than this from every demonstration: not the subject; -1: off.")
+    ] = None,
     change: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Of the apprentice, e.g. steps=2000.")
     ] = None,
@@ -300,6 +303,7 @@ def replay(
             min_gain=min_gain,
             max_copy_similarity=max_copy_similarity,
             min_copy_difference=min_copy_difference,
+            min_subject_similarity=min_subject_similarity,
             apprentice=changes if isinstance(changes, dict) else None,
         )
         typer.echo(child.run_id)

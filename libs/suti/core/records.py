@@ -143,7 +143,7 @@ class VerdictRow:
     cluster_id: str
     prompt_id: str
     kept: bool
-    reason: str  # KEPT | GAIN_TOO_LOW | COPY_OF_DEMONSTRATION | PICTURE_FAILED
+    reason: str  # KEPT | GAIN_TOO_LOW | UNLIKE_SUBJECT | COPY_OF_DEMONSTRATION | PICTURE_FAILED
     gain: float  # CLIP(candidate, prompt) - max CLIP(demonstration, prompt), in [-2, 2]
     prompt_similarity: float  # CLIP(candidate, prompt)
     copy_similarity: float  # highest CLIP similarity to a demonstration

@@ -21,6 +21,7 @@ _SECTION_OF = {
     "min_gain": "filtering",
     "max_copy_similarity": "filtering",
     "min_copy_difference": "filtering",
+    "min_subject_similarity": "filtering",
 }
 
 

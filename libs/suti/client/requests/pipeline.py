@@ -78,6 +78,7 @@ def replay_filter(
     min_gain: float | None = None,
     max_copy_similarity: float | None = None,
     min_copy_difference: float | None = None,
+    min_subject_similarity: float | None = None,
     apprentice: Mapping[str, object] | None = None,
     created_by: str = "",
     request_id: str = "",
@@ -89,6 +90,7 @@ def replay_filter(
         min_gain=min_gain,
         max_copy_similarity=max_copy_similarity,
         min_copy_difference=min_copy_difference,
+        min_subject_similarity=min_subject_similarity,
         apprentice_overrides=overrides(apprentice),
         created_by=created_by,
     )

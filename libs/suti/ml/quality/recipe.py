@@ -4,7 +4,10 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 
 class FilterRecipe(BaseModel):
-    """Keep a candidate when its CLIP gain exceeds lambda (SuTI, equation 6) and it is no copy of a demonstration."""
+    """Keep a candidate when its CLIP gain exceeds lambda (SuTI, equation 6) and it is no copy of a demonstration.
+
+    A bound from below on its likeness is ours, and off: the paper relies on experts that draw their subject.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -19,5 +22,8 @@ class FilterRecipe(BaseModel):
         ge=0,
         le=1,
         description="Nearer in pixels (root mean square of [0, 1] at 16 px) than this: a mere copy.",
+    )
+    min_subject_similarity: float = Field(
+        default=-1, ge=-1, le=1, description="Further than this from every demonstration: not the subject. -1: off."
     )
     batch_pictures: PositiveInt = 64

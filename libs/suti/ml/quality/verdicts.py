@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from suti.ml.quality.recipe import FilterRecipe
 
-_POLICY_VERSION = 1  # raised when the meaning of a score or the order of the rules changes
+_POLICY_VERSION = 2  # raised when the meaning of a score or the order of the rules changes
 
 
 class Reason(StrEnum):
@@ -17,6 +17,7 @@ class Reason(StrEnum):
     KEPT = "KEPT"
     PICTURE_FAILED = "PICTURE_FAILED"
     COPY_OF_DEMONSTRATION = "COPY_OF_DEMONSTRATION"
+    UNLIKE_SUBJECT = "UNLIKE_SUBJECT"
     GAIN_TOO_LOW = "GAIN_TOO_LOW"
 
 
@@ -26,7 +27,7 @@ class Scores:
 
     gain: float  # in [-2, 2]
     prompt_similarity: float  # in [-1, 1]
-    copy_similarity: float  # in [-1, 1]
+    copy_similarity: float  # to the nearest demonstration, in [-1, 1]
     copy_difference: float  # in [0, 1]
     failed: bool = False
 
@@ -35,12 +36,14 @@ FAILED = Scores(gain=-2.0, prompt_similarity=-1.0, copy_similarity=-1.0, copy_di
 
 
 def judge(scores: Scores, recipe: FilterRecipe) -> Reason:
-    """Kept only if the picture shows something, copies no demonstration and its gain is above lambda."""
+    """Kept only if it shows something, neither copies a demonstration nor is unlike all, and gains more than lambda."""
     numbers = (scores.gain, scores.prompt_similarity, scores.copy_similarity, scores.copy_difference)
     if scores.failed or not all(math.isfinite(number) for number in numbers):
         return Reason.PICTURE_FAILED
     if scores.copy_similarity > recipe.max_copy_similarity or scores.copy_difference < recipe.min_copy_difference:
         return Reason.COPY_OF_DEMONSTRATION
+    if scores.copy_similarity < recipe.min_subject_similarity:
+        return Reason.UNLIKE_SUBJECT
     return Reason.KEPT if scores.gain > recipe.min_gain else Reason.GAIN_TOO_LOW
 
 

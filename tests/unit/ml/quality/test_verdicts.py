@@ -35,6 +35,8 @@ def test_the_first_rule_that_refuses_names_the_reason(scores: Scores, reason: Re
 def test_another_threshold_judges_otherwise() -> None:
     assert judge(GOOD, FilterRecipe(min_gain=0.06)) is Reason.GAIN_TOO_LOW
     assert judge(GOOD, FilterRecipe(max_copy_similarity=0.7)) is Reason.COPY_OF_DEMONSTRATION
+    assert judge(GOOD, FilterRecipe(min_subject_similarity=0.81)) is Reason.UNLIKE_SUBJECT
+    assert judge(GOOD, FilterRecipe(min_subject_similarity=0.8)) is Reason.KEPT
 
 
 def test_the_policy_digest_follows_all_that_decides_and_nothing_else() -> None:
@@ -46,5 +48,6 @@ def test_the_policy_digest_follows_all_that_decides_and_nothing_else() -> None:
         policy_digest(FilterRecipe(min_gain=0.01), clip_sha256="a"),
         policy_digest(FilterRecipe(max_copy_similarity=0.9), clip_sha256="a"),
         policy_digest(FilterRecipe(min_copy_difference=0.1), clip_sha256="a"),
+        policy_digest(FilterRecipe(min_subject_similarity=0.5), clip_sha256="a"),
     ]
-    assert len({plain, *others}) == 5
+    assert len({plain, *others}) == 6

@@ -105,7 +105,7 @@ class Verdict(_message.Message):
     kept: _builtins.bool
     """True if it may be learned from."""
     reason: _builtins.str
-    """KEPT, GAIN_TOO_LOW, COPY_OF_DEMONSTRATION or PICTURE_FAILED."""
+    """KEPT, GAIN_TOO_LOW, UNLIKE_SUBJECT, COPY_OF_DEMONSTRATION or PICTURE_FAILED."""
     gain: _builtins.float
     """CLIP(candidate, prompt) minus the highest CLIP(demonstration, prompt), in [-2, 2]."""
     prompt_similarity: _builtins.float

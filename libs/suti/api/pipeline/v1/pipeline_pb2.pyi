@@ -1492,6 +1492,7 @@ class ReplayFilterRequest(_message.Message):
     MIN_COPY_DIFFERENCE_FIELD_NUMBER: _builtins.int
     APPRENTICE_OVERRIDES_FIELD_NUMBER: _builtins.int
     CREATED_BY_FIELD_NUMBER: _builtins.int
+    MIN_SUBJECT_SIMILARITY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes the call safe to repeat. Required; UUID4."""
     run_id: _builtins.str
@@ -1504,6 +1505,10 @@ class ReplayFilterRequest(_message.Message):
     """A candidate nearer to a demonstration in pixels than this is a copy, in [0, 1]. Unset: the parent's."""
     created_by: _builtins.str
     """Who asks, for the record, as the caller says it; at most 200 characters. Unset: `anonymous`."""
+    min_subject_similarity: _builtins.float
+    """A candidate whose CLIP similarity to every demonstration is below this is not the subject, in [-1, 1]; -1 refuses
+    none. Unset: the parent's.
+    """
     @_builtins.property
     def apprentice_overrides(self) -> _struct_pb2.Struct:
         """Merged into the parent's apprentice recipe, e.g. {"steps": 2000}. Unset: the parent's recipe."""
@@ -1518,10 +1523,11 @@ class ReplayFilterRequest(_message.Message):
         min_copy_difference: _builtins.float | None = ...,
         apprentice_overrides: _struct_pb2.Struct | None = ...,
         created_by: _builtins.str = ...,
+        min_subject_similarity: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_copy_similarity", b"_max_copy_similarity", "_min_copy_difference", b"_min_copy_difference", "_min_gain", b"_min_gain", "apprentice_overrides", b"apprentice_overrides", "max_copy_similarity", b"max_copy_similarity", "min_copy_difference", b"min_copy_difference", "min_gain", b"min_gain"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_copy_similarity", b"_max_copy_similarity", "_min_copy_difference", b"_min_copy_difference", "_min_gain", b"_min_gain", "_min_subject_similarity", b"_min_subject_similarity", "apprentice_overrides", b"apprentice_overrides", "max_copy_similarity", b"max_copy_similarity", "min_copy_difference", b"min_copy_difference", "min_gain", b"min_gain", "min_subject_similarity", b"min_subject_similarity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_copy_similarity", b"_max_copy_similarity", "_min_copy_difference", b"_min_copy_difference", "_min_gain", b"_min_gain", "apprentice_overrides", b"apprentice_overrides", "created_by", b"created_by", "max_copy_similarity", b"max_copy_similarity", "min_copy_difference", b"min_copy_difference", "min_gain", b"min_gain", "request_id", b"request_id", "run_id", b"run_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_copy_similarity", b"_max_copy_similarity", "_min_copy_difference", b"_min_copy_difference", "_min_gain", b"_min_gain", "_min_subject_similarity", b"_min_subject_similarity", "apprentice_overrides", b"apprentice_overrides", "created_by", b"created_by", "max_copy_similarity", b"max_copy_similarity", "min_copy_difference", b"min_copy_difference", "min_gain", b"min_gain", "min_subject_similarity", b"min_subject_similarity", "request_id", b"request_id", "run_id", b"run_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_copy_similarity: _TypeAlias = _typing.Literal["max_copy_similarity"]  # noqa: Y015
     _WhichOneofArgType__max_copy_similarity: _TypeAlias = _typing.Literal["_max_copy_similarity", b"_max_copy_similarity"]  # noqa: Y015
@@ -1529,12 +1535,16 @@ class ReplayFilterRequest(_message.Message):
     _WhichOneofArgType__min_copy_difference: _TypeAlias = _typing.Literal["_min_copy_difference", b"_min_copy_difference"]  # noqa: Y015
     _WhichOneofReturnType__min_gain: _TypeAlias = _typing.Literal["min_gain"]  # noqa: Y015
     _WhichOneofArgType__min_gain: _TypeAlias = _typing.Literal["_min_gain", b"_min_gain"]  # noqa: Y015
+    _WhichOneofReturnType__min_subject_similarity: _TypeAlias = _typing.Literal["min_subject_similarity"]  # noqa: Y015
+    _WhichOneofArgType__min_subject_similarity: _TypeAlias = _typing.Literal["_min_subject_similarity", b"_min_subject_similarity"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_copy_similarity) -> _WhichOneofReturnType__max_copy_similarity | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__min_copy_difference) -> _WhichOneofReturnType__min_copy_difference | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__min_gain) -> _WhichOneofReturnType__min_gain | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_subject_similarity) -> _WhichOneofReturnType__min_subject_similarity | None: ...
 
 Global___ReplayFilterRequest: _TypeAlias = ReplayFilterRequest  # noqa: Y015
 
