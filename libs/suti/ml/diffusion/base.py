@@ -176,6 +176,9 @@ def _save_part(model: nn.Module, folder: Path, dtype: torch.dtype) -> None:
     copied = cast("Any", _move(copy.deepcopy(model), device="cpu", dtype=dtype))
     with quiet():
         copied.save_pretrained(folder, safe_serialization=True)
+    config = read_json(folder / "config.json")
+    if config.pop("_name_or_path", None) is not None:  # where it lay on this machine is nobody's business
+        _write_json(folder / "config.json", config)
 
 
 def _move(model: nn.Module, *, device: str, dtype: torch.dtype) -> nn.Module:

@@ -1,6 +1,7 @@
 """Bases come from diffusers folders of any known layout, and a bad folder is named with what is wrong in it."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from suti.ml.diffusion.base import load_base, save_base
-from suti.ml.model_files import ModelInvalid, ModelMissing, ModelUnsafe
+from suti.ml.model_files import ModelInvalid, ModelMissing, ModelUnsafe, folder_digest
 
 CopyOf = Callable[[str], Path]
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -49,6 +50,18 @@ def test_a_saved_base_answers_as_before_and_is_half_the_bytes(
     assert torch.equal(before, again.predict(noise_NCHW, 5, again.text.encode(["a mug"])))
     assert {value.dtype for value in load_file(tmp_path / "half" / UNET).values()} == {torch.float16}
     assert next(load_base(tmp_path / "half").unet.parameters()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_saved_base_does_not_say_where_it_was_loaded_from(
+    layout: str, saved_pipelines: dict[str, Path], tmp_path: Path
+) -> None:
+    first, second = (Path(shutil.copytree(saved_pipelines[layout], tmp_path / name)) for name in ("here", "there"))
+    save_base(load_base(first), tmp_path / "one")
+    save_base(load_base(second), tmp_path / "two")
+
+    assert not [path for path in (tmp_path / "one").rglob("*.json") if str(tmp_path) in path.read_text()]
+    assert folder_digest(tmp_path / "one") == folder_digest(tmp_path / "two")
 
 
 def test_a_folder_with_half_precision_variants_alone_loads(copy_of: CopyOf) -> None:
