@@ -43,6 +43,7 @@ from suti.infra.store import Store
 from tests.servers.nats import NatsServer
 
 _LABEL = "suti-bench"
+_NODES_READY_S = 60.0
 _GPUS = 8  # of each simulated node
 _LIMIT_S = 3600.0
 _ASK_S = 5.0  # between two questions for the run's status
@@ -283,6 +284,7 @@ def namespace(api: KubernetesApi, slots: int) -> Generator[str]:
     try:
         for node, gpus in nodes.items():
             api.apply(node, _node(node.rsplit("/", 1)[1], name, gpus), manager="bench")
+        _wait_for_nodes(api, list(nodes))
         yield name
     finally:
         api.delete(f"/apis/batch/v1/namespaces/{name}/jobs", {"propagationPolicy": "Background"})
@@ -291,6 +293,17 @@ def namespace(api: KubernetesApi, slots: int) -> Generator[str]:
             with suppress(ApiFault):
                 api.delete(node, {})
         api.close()
+
+
+def _wait_for_nodes(api: KubernetesApi, nodes: Sequence[str]) -> None:
+    """Until the last one is ready. Raises RuntimeError where nobody plays them."""
+    deadline = time.monotonic() + _NODES_READY_S
+    while time.monotonic() < deadline:
+        conditions = api.get(nodes[-1])["status"].get("conditions", [])
+        if any(one["type"] == "Ready" and one["status"] == "True" for one in conditions):
+            return
+        time.sleep(1.0)
+    raise RuntimeError(f"simulated nodes are not ready after {_NODES_READY_S:.0f} s: start kwok, which plays them")
 
 
 def _node(name: str, label: str, gpus: int) -> dict[str, Any]:
