@@ -6,21 +6,19 @@ for the same prompts: the ceiling of what any expert could teach.
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Literal
 
-from suti.ml.rivals.untuned import InContext
 from suti.reproduce.conditions import Condition
-from suti.reproduce.drawings import DrawingCell
 from suti.reproduce.experiment import Experiment, bounds, columns
 from suti.reproduce.figures import lines
 from suti.reproduce.judged_lessons import kept_by_filter
-from suti.reproduce.scale import Scale, Teacher
+from suti.reproduce.lesson_sets import Teacher
+from suti.reproduce.scale import Scale
+from suti.reproduce.sources import PackagedName
 
 SIZES = (64, 256, 1024)
 _TITLE = "How many experts does the apprentice need?"
 _QUARTER = "a quarter as many"
-_Start = Literal["base", "warmstart"]
-_STARTS: tuple[_Start, ...] = ("warmstart", "base")
+_STARTS: tuple[PackagedName, ...] = ("warmstart", "base")
 # Who teaches, and the percentile of gain below which nothing is kept.
 _TEACHING: tuple[tuple[Teacher, int], ...] = (("experts", 0), ("experts", 50), ("renders", 0))
 
@@ -62,20 +60,10 @@ def _apprentices(scale: Scale) -> Iterator[Condition]:
                 yield _condition(scale, start, teacher, percentile, size)
 
 
-def _condition(scale: Scale, start: _Start, teacher: Teacher, percentile: int, size: int) -> Condition:
+def _condition(scale: Scale, start: PackagedName, teacher: Teacher, percentile: int, size: int) -> Condition:
     taught = [
         scale.taught(seed, teacher=teacher, clusters=size, percentile=percentile, start=start) for seed in scale.seeds
     ]
-    drawings = tuple(
-        DrawingCell(
-            system="suti",
-            rival=InContext(rival="suti"),
-            source=source,
-            subjects=scale.set_of(seed),
-            sampling=scale.sampling,
-        )
-        for seed, source in zip(scale.seeds, taught, strict=True)
-    )
     against = {"re-imagen": "re-imagen"}
     if size > SIZES[0]:
         against[_QUARTER] = f"suti, {_said(start, teacher, percentile, size // 4)}"
@@ -84,13 +72,13 @@ def _condition(scale: Scale, start: _Start, teacher: Teacher, percentile: int, s
     return Condition(
         "suti",
         _said(start, teacher, percentile, size),
-        drawings,
+        scale.drawn_by(taught),
         against=against,
         counted=partial(kept_by_filter, taught[0]) if counts else None,
     )
 
 
-def _said(start: _Start, teacher: Teacher, percentile: int, size: int) -> str:
+def _said(start: PackagedName, teacher: Teacher, percentile: int, size: int) -> str:
     return f"{size} {_taught(teacher, percentile)}, from the {start}"
 
 

@@ -6,9 +6,7 @@ tuned for a wrong number of steps.
 
 from functools import partial
 
-from suti.ml.rivals.untuned import InContext
 from suti.reproduce.conditions import Condition
-from suti.reproduce.drawings import DrawingCell
 from suti.reproduce.experiment import Experiment, bounds, columns
 from suti.reproduce.figures import lines
 from suti.reproduce.judged_lessons import kept_by_filter
@@ -55,20 +53,16 @@ def _condition(scale: Scale, percentile: int) -> Condition:
     taught = [
         scale.taught(seed, clusters=scale.gain_clusters, percentile=percentile, wrong=WRONG) for seed in scale.seeds
     ]
-    drawings = tuple(
-        DrawingCell(
-            system="suti",
-            rival=InContext(rival="suti"),
-            source=source,
-            subjects=scale.set_of(seed),
-            sampling=scale.sampling,
-        )
-        for seed, source in zip(scale.seeds, taught, strict=True)
-    )
     against = {"re-imagen": "re-imagen"}
     if percentile:
         against["no threshold"] = f"suti, {_said(0)}"
-    return Condition("suti", _said(percentile), drawings, against=against, counted=partial(kept_by_filter, taught[0]))
+    return Condition(
+        "suti",
+        _said(percentile),
+        scale.drawn_by(taught),
+        against=against,
+        counted=partial(kept_by_filter, taught[0]),
+    )
 
 
 def _said(percentile: int) -> str:

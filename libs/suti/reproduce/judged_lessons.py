@@ -73,9 +73,6 @@ def _found(taught: Taught, out: Path) -> dict[str, Any]:
     clip = load_clip(str(packaged_models() / "clip"))
     for lesson in taught.load(out):
         steps = taught.lessons_of(lesson.number).expert.steps
-        asked = list(dict.fromkeys(lesson.prompts))
-        order = [row for prompt in asked for row, said in enumerate(lesson.prompts) if said == prompt]
-        judged = _judged(lesson, clip, seed=taught.lessons.seed)
         candidates += [
             {
                 "number": lesson.number,
@@ -84,21 +81,22 @@ def _found(taught: Taught, out: Path) -> dict[str, Any]:
                 "clip_i": one.clip_i,
                 "scores": asdict(lesson.scores[row]),
             }
-            for row, one in zip(order, judged, strict=True)
+            for row, one in _judged(lesson, clip, seed=taught.lessons.seed)
         ]
     return {"candidates": candidates}
 
 
-def _judged(lesson: Lesson, clip: ClipEncoder, *, seed: int) -> list[Judged]:
-    """All candidates, prompt by prompt."""
+def _judged(lesson: Lesson, clip: ClipEncoder, *, seed: int) -> list[tuple[int, Judged]]:
+    """All candidates by their rows, prompt by prompt."""
     demonstrations = [png_of(pixels_to_picture(pixels_CHW)) for pixels_CHW in lesson.demonstrations_KCHW]
     others = distractors(lesson.subject, derive_seed(seed, "reproduce-distractors", lesson.number), _OTHERS)
     judge = SubjectJudge(lesson.subject, others, demonstrations, clip=clip, group=str(lesson.number))
-    found: list[Judged] = []
+    found: list[tuple[int, Judged]] = []
     for prompt in dict.fromkeys(lesson.prompts):
         rows = [row for row, asked in enumerate(lesson.prompts) if asked == prompt]
         pngs: Mapping[str, Sequence[bytes]] = {
             "teacher": [png_of(pixels_to_picture(lesson.candidates_NCHW[row])) for row in rows]
         }
-        found += judge.judge(pngs, prompt=prompt, view=view_of_prompt(prompt))[0]["teacher"]
+        judged = judge.judge(pngs, prompt=prompt, view=view_of_prompt(prompt))[0]["teacher"]
+        found += zip(rows, judged, strict=True)
     return found

@@ -20,13 +20,15 @@ from suti.reproduce.tasks import Task
 from suti.reproduce.teachers import expert_lessons, render_lesson
 from suti.toyworld.words import tags
 
+Teacher = Literal["experts", "renders"]
+
 
 class LessonSet(BaseModel):
     """Lessons that can be made one by one: who teaches, and everything that changes what is drawn."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    teacher: Literal["experts", "renders"]
+    teacher: Teacher
     expert: ExpertRecipe  # of renders, only `samples_per_prompt` counts
     dtype: Literal["float32", "bfloat16"] = "float32"
     prompts_each: int = 4

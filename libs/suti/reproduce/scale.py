@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 from pydantic import JsonValue
 
@@ -23,13 +23,11 @@ from suti.ml.rivals.fine_tuned import DreamBooth, Lora
 from suti.ml.rivals.textual_inversion import TextualInversion
 from suti.ml.rivals.untuned import BaseAlone, InContext
 from suti.reproduce.drawings import DrawingCell, Truth
-from suti.reproduce.lesson_sets import LessonSet
-from suti.reproduce.sources import Given, Packaged, Source, Taught, WrongSteps
+from suti.reproduce.lesson_sets import LessonSet, Teacher
+from suti.reproduce.sources import Given, Packaged, PackagedName, Source, Taught, WrongSteps
 from suti.reproduce.subject_sets import SubjectSet
 from suti.stages.presets import TOY, merged
 from suti.toyworld.words import tags
-
-Teacher = Literal["experts", "renders"]
 
 
 def _expert() -> ExpertRecipe:
@@ -111,7 +109,7 @@ class Scale:
         clusters: int | None = None,
         percentile: int = 0,
         wrong: tuple[WrongSteps, ...] = (),
-        start: Literal["base", "warmstart"] = "warmstart",
+        start: PackagedName = "warmstart",
     ) -> Taught:
         """An apprentice of the crawl's first clusters."""
         return Taught(
@@ -155,6 +153,19 @@ class Scale:
                 seed=seed if tuned else 0,
             )
             for seed in self.seeds
+        )
+
+    def drawn_by(self, taught: Sequence[Taught]) -> tuple[DrawingCell, ...]:
+        """What these apprentices draw, one for each seed, as `suti` does."""
+        return tuple(
+            DrawingCell(
+                system="suti",
+                rival=InContext(rival="suti"),
+                source=source,
+                subjects=self.set_of(seed),
+                sampling=self.sampling,
+            )
+            for seed, source in zip(self.seeds, taught, strict=True)
         )
 
     def truth(self, rival: str, *, skill: Skill | None = None) -> tuple[DrawingCell, ...]:

@@ -21,6 +21,7 @@ from suti.reproduce.gain_filter import filter_at
 from suti.reproduce.lesson_sets import LessonSet
 from suti.reproduce.lessons import Lesson
 
+PackagedName = Literal["base", "warmstart"]
 _FACTS = "taught.json"
 
 
@@ -32,7 +33,7 @@ class Packaged(_Frozen):
     """One of the small models that come with Suti."""
 
     source: Literal["packaged"] = "packaged"
-    name: Literal["base", "warmstart"]
+    name: PackagedName
     sha256: str
 
     def folder(self, out: Path) -> Path:
