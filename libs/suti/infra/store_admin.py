@@ -4,20 +4,16 @@ from urllib.parse import urlsplit
 
 import urllib3
 from minio import Minio
-from minio.commonconfig import ENABLED, Filter
 from minio.error import InvalidResponseError, S3Error, ServerError
-from minio.lifecycleconfig import Expiration, LifecycleConfig, Rule
 
-from suti.core import keys
 from suti.infra.store import BadStoreUrl, StoreRefused, StoreUnavailable
+from suti.infra.store_expiry import expire_requests
 
 _CALL_TIMEOUT_S = 10.0
 # All calls here are safe to repeat. A server that just started answers 503 for a while.
 _RETRY = urllib3.Retry(
     total=6, connect=3, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504), allowed_methods=None
 )
-# S3 counts whole days; a request's answer is promised for 24 hours, so the first whole day after that.
-_REQUESTS_DAYS = 2
 _REFUSALS = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 
 
@@ -26,9 +22,9 @@ def prepare_bucket(
 ) -> bool:
     """The bucket of `s3://bucket/prefix` exists and has our expiry rule; True if it was made just now.
 
-    Safe to repeat. With `set_expiry`, the server drops answers to requests after two days; the rule replaces those the
-    bucket had. Nothing else is expired by the server, which knows no commit and no end: what dead workers left behind
-    goes by `suti.infra.sweep`, what is left of ended operations by `suti.infra.operations`.
+    Safe to repeat. With `set_expiry`, the server drops answers to requests after two days; other rules of the bucket
+    stay as they are. We let the server expire nothing else, which knows no commit and no end: what dead workers left
+    behind goes by `suti.infra.sweep`, what is left of ended operations by `suti.infra.operations`.
 
     Raises:
         BadStoreUrl: no s3:// address or no endpoint.
@@ -51,7 +47,7 @@ def prepare_bucket(
     try:
         made = _make_bucket(client, parts.netloc)
         if set_expiry:
-            client.set_bucket_lifecycle(parts.netloc, _expiry(parts.path.strip("/")))
+            expire_requests(client, parts.netloc, parts.path.strip("/"))
     except S3Error as error:
         if error.code in _REFUSALS:
             raise StoreRefused(f"{endpoint} refused to prepare {url!r} ({error.code}): check the admin keys") from error
@@ -73,17 +69,3 @@ def _make_bucket(client: Minio, bucket: str) -> bool:
             return False
         raise
     return True
-
-
-def _expiry(prefix: str) -> LifecycleConfig:
-    folder = f"{prefix}/" if prefix else ""
-    return LifecycleConfig(
-        [
-            Rule(
-                ENABLED,
-                rule_filter=Filter(prefix=f"{folder}{keys.REQUESTS}"),
-                rule_id=f"suti-{keys.REQUESTS.strip('/')}",
-                expiration=Expiration(days=_REQUESTS_DAYS),
-            )
-        ]
-    )
