@@ -19,13 +19,13 @@ from suti.stages.lone_expert import LoneExpert, tune_and_draw
 from suti.stages.model_cache import ModelCache
 from suti.stages.sent_pictures import open_sent
 from suti_experts.settings import ExpertsSettings
-from suti_experts.tunings import REQUEST, RESULT
+from suti_experts.tunings import CANCELLED, REQUEST, RESULT
 
 
 def tune(job: JobContext, settings: ExpertsSettings, store: Store, operation_id: str) -> None:
-    """Do it, unless it was done."""
+    """Do it, unless it was done, or cancelled before it began."""
     place = keys.operation_part(operation_id, RESULT)
-    if store.exists(place):
+    if store.exists(place) or store.exists(keys.operation_part(operation_id, CANCELLED)):
         return
     torch.set_num_threads(settings.torch_threads)
     request = pb.TuneExpertRequest.FromString(store.get(keys.operation_part(operation_id, REQUEST)))

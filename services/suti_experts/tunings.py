@@ -3,13 +3,14 @@
 import asyncio
 import json
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
 from google.longrunning.operations_pb2 import Operation
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
-from google.rpc.code_pb2 import CANCELLED, INTERNAL, INVALID_ARGUMENT
+from google.rpc import code_pb2 as code
 
 from suti.api.experts.v1 import experts_pb2 as pb
 from suti.api.types.v1.types_pb2 import OperationProgress
@@ -28,10 +29,10 @@ from suti.stages.presets import PresetName, merged
 from suti.stages.wave_jobs import JobPlan
 
 OPERATION_ID = "SUTI_OPERATION_ID"  # in a job's environment
-REQUEST, RESULT = "request.bin", "result.bin"
+REQUEST, RESULT, CANCELLED = "request.bin", "result.bin", "cancelled"
 
 _SERVICE = "experts"
-_CANCELLED, _FAILED = "cancelled", "failed.json"
+_FAILED = "failed.json"
 _MAX_DEMONSTRATIONS, _MAX_PROMPTS, _MAX_CHARS = 10, 64, 1_000
 
 _log = logging.getLogger(__name__)
@@ -89,10 +90,10 @@ class Tunings:
         if result is not None:
             operation.done = True
             operation.response.Pack(pb.TuneExpertResult.FromString(result))
-        elif await self._part(operation_id, _CANCELLED) is not None:
+        elif await self._part(operation_id, CANCELLED) is not None:
             operation.done = True
             operation.error.code, operation.error.message = (
-                CANCELLED,
+                code.CANCELLED,
                 "cancelled: start a new one with a new request_id",
             )
         elif (failed := await self._part(operation_id, _FAILED)) is not None:
@@ -101,10 +102,10 @@ class Tunings:
         return operation
 
     async def cancel(self, name: str) -> None:
-        """Its job ends within seconds."""
+        """Its job ends within seconds. What fails here, or is cut short after the mark, `keep_going` does."""
         operation_id, _ = await asyncio.to_thread(self._records.get, name)
         if await self._part(operation_id, RESULT) is None:
-            await asyncio.to_thread(self._store.put, keys.operation_part(operation_id, _CANCELLED), b"{}")
+            await asyncio.to_thread(self._store.put, keys.operation_part(operation_id, CANCELLED), b"{}")
             await self._jobs.cancel(_job(operation_id))
 
     def _accept(self, request: pb.TuneExpertRequest) -> str:
@@ -135,35 +136,51 @@ class Tunings:
         """What was accepted is started and comes to an end, whoever asks for it or dies meanwhile."""
         while not stop.is_set():
             try:
-                for operation_id, _ in await asyncio.to_thread(lambda: list(self._records.open())):
-                    try:
-                        await self._go_on(operation_id)
-                    except PermanentError as error:  # one tuning's trouble is not the others'
-                        _log.error("tuning %s: %s", operation_id, error)
+                await self._look_after(await asyncio.to_thread(lambda: [one for one, _ in self._records.open()]), stop)
             except SutiError as error:
                 _log.warning("cannot look after tunings just now: %s", error)
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), every_s)
+
+    async def _look_after(self, operation_ids: Sequence[str], stop: asyncio.Event) -> None:
+        """One tuning's trouble is not the others': who has ended may hold what the one before waits for."""
+        later: list[tuple[str, SutiError]] = []
+        for operation_id in operation_ids:
+            if stop.is_set():
+                break
+            try:
+                await self._go_on(operation_id)
+            except PermanentError as error:
+                _log.error("tuning %s: %s", operation_id, error)
+            except SutiError as error:
+                later.append((operation_id, error))
+        if later:
+            _log.warning("%d tunings cannot go on just now, tuning %s: %s", len(later), *later[0])
 
     async def _go_on(self, operation_id: str) -> None:
         """A tuning without job is started; one that ended is marked so, with its failure: jobs are forgotten."""
         if await asyncio.to_thread(self._records.has_ended, operation_id):
             return
         job = _job(operation_id)
-        if await self._found_end(operation_id) is not None:
+        if (end := await self._found_end(operation_id)) is not None:
+            if end == CANCELLED:  # who marked it so may have died, or failed, before its job was told
+                await self._jobs.cancel(job)
             await self._jobs.release(job)  # first: once the end is marked, nobody looks after the job
             await asyncio.to_thread(self._records.end, operation_id)
             return
         status = await self._jobs.status(job)
         if status is None:
             await self._jobs.start(self._plan.job(job, {OPERATION_ID: operation_id}))
+            if await self._part(operation_id, CANCELLED) is not None:  # meanwhile, when there was no job to end
+                await self._jobs.cancel(job)
+                await self._jobs.release(job)
         elif status.state.ended and status.state is not JobState.SUCCEEDED:
             failed = json.dumps(_failure(status)).encode()
             await asyncio.to_thread(self._store.create, keys.operation_part(operation_id, _FAILED), failed)
 
     async def _found_end(self, operation_id: str) -> str | None:
         """The part of the operation that tells its end, once there is one."""
-        for end in (RESULT, _CANCELLED, _FAILED):
+        for end in (RESULT, CANCELLED, _FAILED):
             if await self._part(operation_id, end) is not None:
                 return end
         return None
@@ -189,5 +206,5 @@ def _job(operation_id: str) -> str:
 
 def _failure(status: JobStatus) -> tuple[int, str]:
     index = status.indexes[0]
-    code = INVALID_ARGUMENT if index.exit_code == ExitCode.BAD_DATA else INTERNAL
-    return code, f"{index.reason}: {index.message}" if index.reason else (status.message or "see the job's log")
+    why = code.INVALID_ARGUMENT if index.exit_code == ExitCode.BAD_DATA else code.INTERNAL
+    return why, f"{index.reason}: {index.message}" if index.reason else (status.message or "see the job's log")

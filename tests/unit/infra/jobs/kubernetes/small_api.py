@@ -17,7 +17,7 @@ Object = dict[str, Any]
 
 
 class SmallApi:
-    """Objects by path. `refuse` answers every call of a method with a status and a message."""
+    """Objects by path. `refuse` answers every call of a method (or APPLY) with a status and a message."""
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
@@ -70,7 +70,8 @@ def serving(api: SmallApi) -> Generator[str]:
             api.calls.append(f"{'WATCH' if 'watch' in query else self.command} {parts.path}")
             if (meanwhile := api.before.get(self.command)) is not None:
                 meanwhile()
-            if (refused := api.refuse.get(self.command)) is not None:
+            by = "APPLY" if "apply" in self.headers.get("Content-Type", "") else self.command
+            if (refused := api.refuse.get(self.command, api.refuse.get(by))) is not None:
                 self.answer(refused[0], {"message": refused[1], "reason": "Told"})
             elif "watch" in query:
                 self._watch(parts.path, int(query["resourceVersion"]))
