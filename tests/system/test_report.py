@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def a_png(number: int) -> bytes:
 
 def some_facts() -> Facts:
     score = Score(mean=0.42, low=0.35, high=0.49, n=224)
-    scores = ModelScores(clip_t=score, clip_i=score, identified_16way=score)
+    scores = ModelScores(clip_t=score, clip_i=score, identified_16way=score, follows_prompt=score, overall=score)
     lost = Score(mean=-0.021, low=-0.05, high=0.01, n=224)
     return Facts(
         run_id="01JD0000000000000000000000",
@@ -50,7 +51,9 @@ def some_facts() -> Facts:
             "experts": StageFacts(items="clusters", items_in=50, items_out=50, dropped=0, seconds=240.0),
         },
         scores={"base": scores, "warmstart": scores, "apprentice": scores, "expert": scores},
-        apprentice_minus_warmstart=ModelScores(clip_t=lost, clip_i=lost, identified_16way=lost),
+        apprentice_minus_warmstart=ModelScores(
+            clip_t=lost, clip_i=lost, identified_16way=lost, follows_prompt=lost, overall=lost
+        ),
         identified_16way_bounds=Bounds(ceiling=score, floor=score),
         seconds={"the run": 400.0, "total": 590.0},
         peak_rss_bytes=5 * 2**30,
@@ -65,6 +68,7 @@ def a_gallery() -> Gallery:
         "a photo of a cat <on> a beach",
         {name: a_png(number) for number, name in enumerate(models)},
         dict.fromkeys(models, True),
+        dict.fromkeys(models, False),
     )
     card = CandidateCard(
         a_png(7), a_png(8), "a photo of a cat", kept=True, reason="KEPT", gain=0.1, copy_similarity=0.5
@@ -85,7 +89,7 @@ def test_the_json_holds_the_facts_that_are_promised(tmp_path: Path) -> None:
 
     assert set(told["stages"]["grouping"]) >= {"items_in", "items_out", "dropped", "seconds"}
     for name in ("base", "warmstart", "apprentice", "expert"):
-        for score in ("clip_t", "clip_i", "identified_16way"):
+        for score in ("clip_t", "clip_i", "identified_16way", "follows_prompt", "overall"):
             assert set(told["scores"][name][score]) == {"mean", "low", "high", "n"}
     assert told["run_id"]
     assert told["dataset_digest"]
@@ -99,6 +103,20 @@ def test_the_page_tells_every_reason_and_a_difference_of_either_sign() -> None:
     assert re.search(r"PICTURE_UNREADABLE <b>40</b>", page)
     assert re.search(r"PAGE_TOO_FEW_PICTURES <b>80</b>", page)
     assert "-0.021" in page
+
+
+def test_a_picture_that_is_right_has_a_dot_and_one_of_the_right_subject_alone_a_ring() -> None:
+    row = a_gallery().subjects[0].rows[0]
+    seen = {name: name != "base" for name in row.by_model}
+    sheet = replace(a_gallery().subjects[0], rows=[replace(row, identified=seen, overall={**seen, "warmstart": False})])
+
+    page = render_page(some_facts(), replace(a_gallery(), subjects=[sheet]))
+
+    assert re.findall(r'class="(picture[^"]*)"><img[^>]*by the (\w+)"', page) == [
+        ("picture", "base"),
+        ("picture half", "warmstart"),
+        ("picture right", "apprentice"),
+    ]
 
 
 def test_texts_of_the_web_are_shown_and_never_run() -> None:

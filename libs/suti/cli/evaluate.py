@@ -66,7 +66,8 @@ def evaluate(  # noqa: PLR0917 - options, given by name
     """Let a model draw toy subjects it never saw, and judge each picture.
 
     CLIP-T: does it fit its prompt? CLIP-I: does it look like the subject's pictures? Identified: is its nearest
-    subject among 16, by exact renders, the true one? Each is a mean with its 95 % interval. Needs no running service.
+    subject among 16, by exact renders, the true one? As asked: is it nearer to renders in the asked place, style,
+    accessory and colour than in any other? Overall: both. Each is a mean with its 95 % interval. Needs no service.
     """
     from suti.local.demo.plan import ToyPlan  # noqa: PLC0415 - not needed otherwise
     from suti.local.evaluation import ToyScores, put_to_the_test  # noqa: PLC0415 - brings torch
@@ -115,9 +116,11 @@ def _table(found: "ToyScores") -> Table:
     table = Table("", "mean", "95 % interval", "n", box=None, pad_edge=False)
     bounds = found.identified_16way_bounds
     rows = {
+        "overall": found.scores.overall,
         "identified among 16": found.scores.identified_16way,
         "  true renders": bounds.ceiling,
         "  somebody else": bounds.floor,
+        "as asked": found.scores.follows_prompt,
         "CLIP-T": found.scores.clip_t,
         "CLIP-I": found.scores.clip_i,
     }

@@ -31,7 +31,7 @@ class ToyScores(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: int = 1
+    schema_version: int = 2
     model: str
     kind: str = Field(description="base, warmstart or apprentice; a base sees no demonstrations.")
     model_sha256: str

@@ -30,11 +30,13 @@ class Score(_Frozen):
 
 
 class ModelScores(_Frozen):
-    """One way to draw, judged three ways. The expert has its own subjects and prompts, those of the run."""
+    """One way to draw, judged five ways. The expert has its own subjects and prompts, those of the run."""
 
     clip_t: Score = Field(description="Cosine of picture and prompt.")
     clip_i: Score = Field(description="Mean cosine of picture and demonstrations.")
     identified_16way: Score = Field(description="Share of pictures nearest to the true one of 16 subjects.")
+    follows_prompt: Score = Field(description="Share of pictures nearest to a render in the asked view, whoever it is.")
+    overall: Score = Field(description="Share of pictures that are identified and follow their prompt.")
 
 
 class Bounds(_Frozen):
@@ -47,7 +49,7 @@ class Bounds(_Frozen):
 class Facts(_Frozen):
     """`report.json`."""
 
-    schema_version: int = 1
+    schema_version: int = 2
     run_id: str
     created_at: str = Field(description="RFC 3339.")
     seed: int

@@ -40,6 +40,7 @@ class DrawnRow:
     prompt: str
     by_model: Mapping[str, bytes]  # base, warmstart, apprentice
     identified: Mapping[str, bool]
+    overall: Mapping[str, bool]  # and follows the prompt
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,7 +51,8 @@ def main() -> None:
         sys.stdout.write(as_plan(found, options.processes, untimed))
         return
     results = options.results or results_folder(given, options.out)
-    work = Work(out=options.out, results=results, processes=options.processes, minutes=options.minutes)
+    deadline = time.monotonic() + options.minutes * 60
+    work = Work(out=options.out, results=results, processes=options.processes, deadline=deadline)
     enlarged = reproduce_superres(work) if SUPERRES in only else []
     reproduce(experiments, work)
     if failed := verdict(enlarged):

@@ -16,9 +16,9 @@ from suti.reproduce.scoring import Scored, drawing_seconds, failures, scored, se
 from suti.reproduce.sources import Taught, is_ready, sha256_of
 from suti.reproduce.subject_sets import REFERENCES
 
-METRICS = ("identified_16way", "clip_t", "clip_i", "dino")
+METRICS = ("identified_16way", "follows_prompt", "overall", "clip_t", "clip_i", "dino")
 FIRST_PICTURE = "seconds_to_first_picture"
-_PAIRED = ("identified_16way", "clip_t", "dino")
+_PAIRED = ("identified_16way", "follows_prompt", "overall", "clip_t", "dino")
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,9 @@ def _rows(experiment: str, condition: Condition, found: Mapping[str, list[Scored
     if not own:
         yield from (missing_row(**names, metric=metric) for metric in METRICS)
         return
-    drawn = tuple(one for one in condition.drawings if scored(one, out))
-    names |= {"seeds": replace(condition, drawings=drawn).trainings, "model_sha256": _models(condition, out)}
+    whole = replace(condition, drawings=tuple(one for one in condition.drawings if scored(one, out)))
+    # A row says whom it is of: seeds that were not run are not in its protocol, and counted.
+    names |= {"protocol_id": whole.protocol_id, "seeds": whole.trainings, "model_sha256": _models(condition, out)}
     for metric in METRICS:
         values = [one.values[metric] for one in own if metric in one.values]
         groups = [one.group for one in own if metric in one.values]
@@ -99,6 +100,8 @@ def _rows(experiment: str, condition: Condition, found: Mapping[str, list[Scored
         yield score_row(as_score(bootstrap_mean(first)), **names, metric=FIRST_PICTURE)
     for metric, score in ({} if condition.counted is None else condition.counted(out)).items():
         yield score_row(score, **names, metric=metric)
+    if left := len(condition.drawings) - len(whole.drawings):
+        yield figure_row(left, **names, metric="seeds_not_run")
     if failed := failures(condition.drawings, out):
         yield figure_row(failed, **names, metric="subjects_failed")
     yield figure_row(round(_seconds(condition, out), 1), **names, metric="seconds")

@@ -27,10 +27,11 @@ Written by `make reproduce ARGS="--only {experiment.name}{_given(experiment)}"`;
 
 {experiment.about}
 
+`overall` is the share of pictures that show the true one of sixteen subjects as it was asked for (docs/evaluation.md).
 In brackets: 95 % bootstrap intervals over subjects, of all seeds together; compared are the same subjects, prompts and
-noise, `P above` is the share of resamples in which the first is above. Intervals and `P above` say what other subjects
-would change, not what training the same model anew would: `trainings` says how many stand behind a line, and a
-difference of few may be theirs. Seconds are those of one core, training and drawing; drawings that experiments share
+noise, `P above` is the share of resamples in which the first is above overall. Intervals and `P above` say what other
+subjects would change, not what training the same model anew would: `trainings` says how many stand behind a line, and
+a difference of few may be theirs. Seconds are those of one core, training and drawing; drawings that experiments share
 count in each. Protocols (subjects of each seed x prompts x pictures,
 references, seeds):
 

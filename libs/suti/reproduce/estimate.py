@@ -10,6 +10,7 @@ from suti.ml.rivals.fine_tuned import DreamBooth
 from suti.ml.subject.files import load_subject_model
 from suti.reproduce.drawings import DrawingCell, Truth, given_subject
 from suti.reproduce.experiment import Experiment
+from suti.reproduce.lesson_sets import LessonSet
 from suti.reproduce.metrics import all_metrics
 from suti.reproduce.rival_steps import steps_of, with_steps
 from suti.reproduce.running import all_taught, drawings_of
@@ -18,7 +19,7 @@ from suti.reproduce.scoring import unscored
 from suti.reproduce.sources import Taught, is_ready
 
 _TIMED_STEPS = 4
-_TOGETHER = 2.5  # how much faster sixteen experts with adapters are tuned in one batch (docs/decisions/0012)
+_TOGETHER = 1.75  # how much faster sixteen experts with adapters are tuned in one batch: `make bench`
 _CANDIDATES = 8  # that an expert draws: four prompts, two samples
 
 
@@ -26,8 +27,9 @@ _CANDIDATES = 8  # that an expert draws: four prompts, two samples
 class Rates:
     """Seconds of one core for one of each."""
 
-    picture: float  # drawn with demonstrations
+    picture: float  # drawn with demonstrations, in as many steps as `sampling_steps`
     plain_picture: float  # drawn without
+    sampling_steps: int
     measured: float  # one subject's pictures by all metrics
     step: Mapping[str, float]  # of tuning, by rival
 
@@ -71,6 +73,7 @@ def measure_rates(scale: Scale, out: Path) -> Rates:
     return Rates(
         picture=picture("re-imagen", "warmstart"),
         plain_picture=picture("base", "base"),
+        sampling_steps=recipe.steps,
         measured=sum(_seconds(lambda one=one: one.measure(asked, to_pixels(drawn_NCHW))) for one in all_metrics()),
         step={
             "textual-inversion": step("textual-inversion", "base"),
@@ -91,7 +94,7 @@ def estimate(experiments: Sequence[Experiment], rates: Rates, out: Path) -> list
         taught = [each for each in asked if not is_ready(each, out)]
         known |= {cell.name for cell in cells} | {str(each.folder(out)) for each in taught}
         lessons = {
-            str(lessons.path(out, number)): lessons.expert.steps
+            str(lessons.path(out, number)): lessons
             for each in taught
             for lessons, numbers in each.wanted().items()
             for number in numbers
@@ -102,7 +105,7 @@ def estimate(experiments: Sequence[Experiment], rates: Rates, out: Path) -> list
             Estimate(
                 one.name,
                 pictures=sum(len(cell.missing(out)) * cell.subjects.pictures_each for cell in cells),
-                teaching=sum(_lesson(steps, rates) for steps in lessons.values())
+                teaching=sum(_lesson(one, rates) for one in lessons.values())
                 + sum(_training(each, rates) for each in taught),
                 drawing=_by_system(cells, rates, out),
             )
@@ -137,16 +140,22 @@ def _cell(cell: DrawingCell, rates: Rates, out: Path) -> float:
     if isinstance(cell.rival, Truth):
         return measuring
     sees = cell.shown > 0 and cell.rival.rival in {"suti", "re-imagen", "dream-suti"}
-    branches = 1.5 if cell.sampling is not None and cell.sampling.subject_guidance is not None else 1.0
-    drawing = cell.subjects.pictures_each * branches * (rates.picture if sees else rates.plain_picture)
+    cost = 0.0
+    if cell.sampling is not None:
+        branches = 1.5 if cell.sampling.subject_guidance is not None else 1.0
+        cost = branches * cell.sampling.steps / rates.sampling_steps
+    drawing = cell.subjects.pictures_each * cost * (rates.picture if sees else rates.plain_picture)
     tuning = steps_of(cell.rival) * rates.step.get(cell.rival.rival, 0.0)
     if isinstance(cell.rival, DreamBooth) and cell.rival.prior_pictures:
         tuning = 2 * tuning + cell.rival.prior_pictures * rates.plain_picture
     return measuring + len(cell.missing(out)) * (drawing + tuning)
 
 
-def _lesson(steps: int, rates: Rates) -> float:
-    return steps * rates.step["lora"] / _TOGETHER + _CANDIDATES * rates.plain_picture
+def _lesson(lessons: LessonSet, rates: Rates) -> float:
+    """A true render is drawn in no time."""
+    if lessons.teacher == "renders":
+        return 0.0
+    return lessons.expert.steps * rates.step["lora"] / _TOGETHER + _CANDIDATES * rates.plain_picture
 
 
 def _training(taught: Taught, rates: Rates) -> float:

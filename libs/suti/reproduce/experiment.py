@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from suti.reproduce.conditions import FIRST_PICTURE, Condition
 from suti.reproduce.rows import Row
 from suti.reproduce.scale import Scale
 
 COLUMNS: Mapping[str, str] = {
+    "overall": "overall",
     "identified_16way": "identified among 16",
+    "follows_prompt": "as asked",
     "clip_t": "CLIP-T",
     "clip_i": "CLIP-I",
     "dino": "DINO",
@@ -32,14 +33,16 @@ class Experiment:
 
 
 def bounds(scale: Scale) -> list[Condition]:
-    """What identification gives to the subject itself, and to a stranger."""
+    """What the exact judge gives to the subject itself, and to a stranger."""
     return [Condition("real", "", scale.truth("real")), Condition("chance", "", scale.truth("stranger"))]
 
 
 def columns(*against: str, more: Mapping[str, str] | None = None) -> Mapping[str, str]:
     """The usual columns, those of comparisons, and more."""
-    kinds: Mapping[Literal["minus", "probability_above"], str] = {"minus": "minus", "probability_above": "P above"}
-    compared = {
-        f"identified_16way_{kind}_{other}": f"{said} {other}" for other in against for kind, said in kinds.items()
+    kinds = {
+        "overall_minus": "overall minus",
+        "overall_probability_above": "P above",
+        "identified_16way_minus": "identified minus",
     }
-    return {"identified_16way": COLUMNS["identified_16way"], **compared, **(more or {}), **COLUMNS}
+    compared = {f"{kind}_{other}": f"{said} {other}" for other in against for kind, said in kinds.items()}
+    return {"overall": COLUMNS["overall"], **compared, **(more or {}), **COLUMNS}

@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 
 from suti.reproduce.rows import Row
 
-_METRIC = "identified_16way"
-_SAID = "pictures identified among 16 of a class"
+_METRIC = "overall"
+_SAID = "pictures of the true one of 16, as asked"
 _BLUE, _GREY = "#2a6f97", "#8a8a8a"
 
 
 def bars(rows: Sequence[Row], *, title: str) -> bytes:
-    """Systems side by side: identification, and how long the first picture takes."""
+    """Systems side by side: how much is right overall, and how long the first picture takes."""
     figure, axes = _new(title, width=9, panels=2)
     systems = [row.system for row in rows if row.metric == _METRIC and row.system not in {"real", "chance"}]
     for panel, metric in zip(axes, (_METRIC, "seconds_to_first_picture"), strict=True):
@@ -52,7 +52,7 @@ def lines(
     levels: Sequence[str] = ("real", "chance"),
     doubling: bool = False,
 ) -> bytes:
-    """Identification over a number: a line for each series of (number, condition's name).
+    """What is right overall over a number: a line for each series of (number, condition's name).
 
     `more`: other shares of the same conditions, as dotted lines, by what they are called. `levels`: systems that no
     number changes. `doubling`: equal steps across are equal ratios.
@@ -92,7 +92,7 @@ def lines(
 
 
 def grid(rows: Sequence[Row], *, title: str, places: Mapping[tuple[float, float], str]) -> bytes:
-    """Two weights against each other: identification and CLIP-T."""
+    """Two weights against each other: what is right overall, and CLIP-T."""
     figure, panels = _new(title, width=9, panels=2)
     downs, acrosses = sorted({down for down, _ in places}), sorted({across for _, across in places})
     for axes, (metric, said) in zip(panels, ((_METRIC, _SAID), ("clip_t", "CLIP-T: fit to the prompt")), strict=True):

@@ -18,16 +18,17 @@ from suti.reproduce.cells import Cell, CellFolder
 from suti.reproduce.lessons import Lesson
 from suti.reproduce.sources import Taught
 from suti.toyworld.captions import view_of_prompt
+from suti.toyworld.oracle.lineup import FOLLOWING, IDENTIFYING, OTHERS
 from suti.toyworld.subjects import distractors
 
 JUDGED = "judged-lessons"
-_OTHERS = 15
 
 
 class JudgedCell(Cell):
     """The lessons that an apprentice may learn from, before any filter."""
 
     taught: Taught
+    oracle: str = f"{IDENTIFYING}/{FOLLOWING}"
 
     @classmethod
     def of(cls, taught: Taught) -> "JudgedCell":
@@ -48,8 +49,8 @@ def is_judged(taught: Taught, out: Path) -> bool:
 
 
 def kept_by_filter(taught: Taught, out: Path) -> dict[str, Score]:
-    """How many candidates the apprentice's filter keeps, how many of those show the right subject, how many are from
-    experts tuned for a wrong number of steps; nothing while they are not judged.
+    """How many candidates the apprentice's filter keeps, how many of those show the right subject as it was asked for,
+    how many are from experts tuned for a wrong number of steps; nothing while they are not judged.
     """
     found = CellFolder(out / JUDGED).find(JudgedCell.of(taught))
     if found is None:
@@ -62,7 +63,7 @@ def kept_by_filter(taught: Taught, out: Path) -> dict[str, Score]:
     scores = {"yield": as_score(bootstrap_mean([float(one) for one in verdicts], groups=clusters))}
     if kept:
         groups = [str(one["number"]) for one in kept]
-        scores["right_among_kept"] = share([one["identified"] for one in kept], groups)
+        scores["right_among_kept"] = share([one["overall"] for one in kept], groups)
         wrong = [one["steps"] != taught.lessons.expert.steps for one in kept]
         scores["wrong_steps_among_kept"] = share(wrong, groups)
     return scores
@@ -77,7 +78,8 @@ def _found(taught: Taught, out: Path) -> dict[str, Any]:
             {
                 "number": lesson.number,
                 "steps": steps,
-                "identified": one.identified,
+                "identified": one.answer.identified,
+                "overall": one.answer.overall,
                 "clip_i": one.clip_i,
                 "scores": asdict(lesson.scores[row]),
             }
@@ -89,7 +91,7 @@ def _found(taught: Taught, out: Path) -> dict[str, Any]:
 def _judged(lesson: Lesson, clip: ClipEncoder, *, seed: int) -> list[tuple[int, Judged]]:
     """All candidates by their rows, prompt by prompt."""
     demonstrations = [png_of(pixels_to_picture(pixels_CHW)) for pixels_CHW in lesson.demonstrations_KCHW]
-    others = distractors(lesson.subject, derive_seed(seed, "reproduce-distractors", lesson.number), _OTHERS)
+    others = distractors(lesson.subject, derive_seed(seed, "reproduce-distractors", lesson.number), OTHERS)
     judge = SubjectJudge(lesson.subject, others, demonstrations, clip=clip, group=str(lesson.number))
     found: list[tuple[int, Judged]] = []
     for prompt in dict.fromkeys(lesson.prompts):

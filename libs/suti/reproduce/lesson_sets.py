@@ -21,6 +21,7 @@ from suti.reproduce.teachers import expert_lessons, render_lesson
 from suti.toyworld.words import tags
 
 Teacher = Literal["experts", "renders"]
+_RENDERS_A_TASK = 16
 
 
 class LessonSet(BaseModel):
@@ -56,7 +57,8 @@ class LessonSet(BaseModel):
         )
         wanted = set(missing)
         clusters = (cluster for cluster in source.clusters(range(max(wanted) + 1)) if cluster.number in wanted)
-        for some in batched(clusters, self.expert.together):
+        together = self.expert.together if self.teacher == "experts" else _RENDERS_A_TASK
+        for some in batched(clusters, together):
             yield make_lessons, (self, some, out)
 
 

@@ -21,10 +21,8 @@ from suti.ml.evaluation.protocols import TOY
 from suti.ml.evaluation.scores import clip_t, likeness
 from suti.ml.model_files import file_digest, folder_digest
 from suti.reproduce.subject_sets import Asked
-from suti.toyworld.oracle import Lineup
+from suti.toyworld.oracle.lineup import FOLLOWING, IDENTIFYING, Lineup
 
-# The oracle is code: a change of what it answers is a new number here.
-ORACLE = "oracle-1"
 _PREPARED = TOY.picture
 
 
@@ -47,16 +45,21 @@ class Metric(Protocol):
 
 
 class Oracle:
-    """Whether the nearest of sixteen exact subjects is the true one: 1 or 0, chance 1/16."""
+    """Whether the nearest of sixteen exact subjects is the true one (chance 1/16), whether it is as asked, and both."""
 
-    names = ("identified_16way",)
-    version = ORACLE
+    names = ("identified_16way", "follows_prompt", "overall")
+    version = f"{IDENTIFYING}/{FOLLOWING}"
 
     def measure(self, asked: Asked, pictures_NCHW: Tensor) -> Mapping[str, list[float]]:
         """As `Metric` promises."""
         pictures = [pixels_to_picture(one_CHW) for one_CHW in pictures_NCHW]
         lineup = Lineup(asked.unseen.subject, asked.unseen.others)
-        return {"identified_16way": [float(one) for one in lineup.identified(stacked(pictures), asked.wanted.view)]}
+        answers = lineup.answers(stacked(pictures), asked.wanted.view)
+        return {
+            "identified_16way": [float(one.identified) for one in answers],
+            "follows_prompt": [float(one.follows_prompt) for one in answers],
+            "overall": [float(one.overall) for one in answers],
+        }
 
 
 class Clip:

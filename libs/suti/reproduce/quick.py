@@ -75,7 +75,7 @@ def quick_check(out: Path, *, processes: int) -> str:
     began = time.monotonic()
     scale, results = quick_scale(), out / "quick"
     with tempfile.TemporaryDirectory(prefix="suti-reproduce-") as folder:
-        work = Work(out=Path(folder), results=results, processes=processes, minutes=60)
+        work = Work(out=Path(folder), results=results, processes=processes, deadline=time.monotonic() + 3600)
         experiments = [table1(scale), demonstrations(scale)]
         reproduce(experiments, work)
         for one in experiments:

@@ -71,7 +71,8 @@ def as_table(rows: Sequence[Row], metrics: Mapping[str, str], *, trainings: bool
     for (system, condition), found in by_line.items():
         cells = [_said(found.get(metric)) for metric in metrics]
         pictures = max((row.n for row in found.values()), default=0)
-        ends = [str(pictures or "not run")]
+        left = found.get("seeds_not_run")
+        ends = [str(pictures or "not run") + (f", {left.mean:.0f} seeds not run" if left is not None else "")]
         if trainings:
             ends.append(str(max(row.seeds for row in found.values())) if pictures else "not run")
         lines.append(f"| {' | '.join([system, condition, *cells, *ends])} |")

@@ -1,6 +1,5 @@
 """Running experiments: lessons, trainings, drawings, measurements, through a few processes until the time is over."""
 
-import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import batched, groupby
@@ -23,26 +22,29 @@ _TUNED_A_TASK = 2
 
 def reproduce(experiments: Sequence[Experiment], work: Work) -> None:
     """Every experiment as far as time allows, one after the other; its documents are written when it is over."""
-    deadline = time.monotonic() + work.minutes * 60
     with process_pool(work.processes) as pool:
         for one in experiments:
-            run_experiment(pool, one, work, deadline)
+            run_experiment(pool, one, work)
             write_documents(one, rows_of(one.name, one.conditions, work.out), work)
 
 
-def run_experiment(pool: ProcessPoolExecutor, experiment: Experiment, work: Work, deadline: float) -> None:
+def run_experiment(pool: ProcessPoolExecutor, experiment: Experiment, work: Work) -> None:
     """Everything of it that is not there yet. What other experiments did is not done again.
 
     What needs fewer lessons is finished before more are drawn, in case time is over before.
     """
     name, out = experiment.name, work.out
+
+    def run(tasks: Iterable[Task], said: str) -> None:
+        run_tasks(pool, tasks, work.deadline, name=said, ahead=work.ahead)
+
     for _, some in groupby(sorted(experiment.conditions, key=_lessons_needed), key=_lessons_needed):
         conditions = list(some)
         for lessons in _lessons(conditions, out):
-            run_tasks(pool, lessons, deadline, name=f"{name}: lessons")
-        run_tasks(pool, _trainings(conditions, out), deadline, name=f"{name}: apprentices")
-        run_tasks(pool, _drawings(conditions, out), deadline, name=f"{name}: drawings")
-        run_tasks(pool, _scores(conditions, out), deadline, name=f"{name}: measurements")
+            run(lessons, f"{name}: lessons")
+        run(_trainings(conditions, out), f"{name}: apprentices")
+        run(_drawings(conditions, out), f"{name}: drawings")
+        run(_scores(conditions, out), f"{name}: measurements")
 
 
 def drawings_of(conditions: Iterable[Condition]) -> list[DrawingCell]:

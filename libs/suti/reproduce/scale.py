@@ -92,9 +92,11 @@ class Scale:
     def lessons(self, teacher: Teacher = "experts") -> LessonSet:
         """What a teacher draws; both draw for the same prompts, as often."""
         models = packaged_models()
+        many = self.expert.samples_per_prompt
         return LessonSet(
             teacher=teacher,
-            expert=self.expert,
+            # Of renders only the number of samples counts: another recipe of experts makes no others.
+            expert=self.expert if teacher == "experts" else ExpertRecipe(samples_per_prompt=many),
             dtype="bfloat16",
             base_sha256=packaged("base").sha256,
             clip_sha256=_digest(models / "clip" / CLIP_WEIGHTS),

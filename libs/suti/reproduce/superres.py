@@ -1,7 +1,6 @@
 """Does the subject stay itself when it is enlarged? The toy cascade against bicubic, on renders and on drawings."""
 
 import io
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import batched
@@ -15,7 +14,6 @@ from suti.local.folder import packaged_models
 from suti.ml.evaluation.intervals import Interval, bootstrap_mean, paired_difference
 from suti.ml.model_files import folder_digest
 from suti.reproduce.cells import CellFolder
-from suti.reproduce.metrics import ORACLE
 from suti.reproduce.rows import Row, as_table, missing_row, write_rows
 from suti.reproduce.superres_cells import (
     IDENTIFIED,
@@ -29,8 +27,9 @@ from suti.reproduce.superres_cells import (
     measure_superres,
     own_recipe,
 )
-from suti.reproduce.tasks import process_pool, run_tasks
+from suti.reproduce.tasks import Task, process_pool, run_tasks
 from suti.reproduce.work import Work
+from suti.toyworld.oracle.lineup import IDENTIFYING
 
 EXPERIMENT = "superres"
 TOLERATED = 0.02  # share of pictures that enlarging may lose the subject of
@@ -79,7 +78,7 @@ class SuperresPlan:
                 enlarger="superres",
                 enlarger_sha256=folder_digest(models / "superres"),
                 enlarging=own_recipe("superres"),
-                oracle=ORACLE,
+                oracle=IDENTIFYING,
             )
             for numbers in batched(range(self.subjects), _SUBJECTS_A_CELL)
         ]
@@ -89,10 +88,10 @@ def reproduce_superres(work: Work, plan: SuperresPlan | None = None) -> list[Row
     """The experiment as far as time allows; `superres.json`, `.md` and `.png` say what was found, or was not run."""
     plan = plan or SuperresPlan()
     folder = CellFolder(work.out / EXPERIMENT)
-    deadline = time.monotonic() + work.minutes * 60
     with process_pool(work.processes) as pool:
         missing = [cell for cell in plan.cells() if folder.find(cell) is None]
-        run_tasks(pool, [(_measured, (cell, folder.folder)) for cell in missing], deadline, name=EXPERIMENT)
+        tasks: list[Task] = [(_measured, (cell, folder.folder)) for cell in missing]
+        run_tasks(pool, tasks, work.deadline, name=EXPERIMENT, ahead=work.ahead)
     rows = rows_of(plan, folder)
     write_rows(rows, work.results / f"{EXPERIMENT}.json")
     page = _page(plan, rows, folder.seconds(plan.cells()))

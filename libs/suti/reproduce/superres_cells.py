@@ -26,7 +26,8 @@ from suti.ml.super_resolution.files import SuperResolutionModel, load_super_reso
 from suti.ml.super_resolution.recipe import EnlargingRecipe
 from suti.reproduce.cells import Cell
 from suti.stages.generation.entries import entry_of_folder
-from suti.toyworld.oracle import SIDE_PX, Lineup
+from suti.toyworld.oracle.layers import SIDE_PX
+from suti.toyworld.oracle.lineup import Lineup
 
 RENDERS, DRAWINGS = "renders of unseen subjects", "drawings of them by the warm start"
 SOURCES = (RENDERS, DRAWINGS)

@@ -16,8 +16,8 @@ def process_pool(processes: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_one_thread)
 
 
-def run_tasks(pool: Executor, tasks: Iterable[Task], deadline: float, *, name: str, ahead: int = 3) -> None:
-    """Every task, a few waiting at a time; none begun after the deadline (by `time.monotonic`).
+def run_tasks(pool: Executor, tasks: Iterable[Task], deadline: float, *, name: str, ahead: int) -> None:
+    """Every task, `ahead` of them handed in at a time; none begun after the deadline (by `time.monotonic`).
 
     Raises what a task raised.
     """

@@ -24,7 +24,7 @@ def test_scores_of_a_base_are_written_as_json_with_their_intervals(evaluate: Cal
     assert found["kind"] == "base"
     assert found["demonstrations"] == 0  # a base sees none
     assert found["model_sha256"] == folder_digest(packaged_models() / "base")
-    for name in ("identified_16way", "clip_t", "clip_i"):
+    for name in ("overall", "identified_16way", "follows_prompt", "clip_t", "clip_i"):
         assert set(found["scores"][name]) == {"mean", "low", "high", "n"}
         assert found["scores"][name]["n"] == 2
     assert not (tmp_path / "data").exists()  # nothing was asked of it

@@ -43,7 +43,8 @@ def test_every_picture_is_judged_and_truth_bounds_the_scores(warmstart: SubjectM
     assert scores.identified_16way.n == scores.clip_t.n == scores.clip_i.n == PLAN.pictures == 2
     assert found.bounds.ceiling.mean == 1.0  # true renders
     assert found.bounds.floor.mean < 1.0
-    for score in (scores.clip_t, scores.clip_i, scores.identified_16way):
+    assert scores.overall.mean <= min(scores.identified_16way.mean, scores.follows_prompt.mean)
+    for score in (scores.clip_t, scores.clip_i, scores.identified_16way, scores.follows_prompt, scores.overall):
         assert -1.0 <= score.low <= score.mean <= score.high <= 1.0
     assert told == [(0, 2), (1, 2), (2, 2)]
 

@@ -6,17 +6,17 @@ from PIL import Image
 
 from suti.local.demo.judge import Judged, difference, scores, stacked
 from suti.local.demo.unseen import stranger_renders, true_renders, unseen_subjects
-from suti.toyworld.oracle import Lineup
+from suti.toyworld.oracle.lineup import Answer, Lineup
 from suti.toyworld.seeds import Namespace, namespace_of
 
 
-def judged(group: str, sample: int, value: float, *, right: bool) -> Judged:
-    return Judged(group, "a photo of a cat", sample, clip_t=value, clip_i=value / 2, identified=right)
+def judged(group: str, sample: int, value: float, *, right: bool, as_asked: bool = True) -> Judged:
+    return Judged(group, "a photo of a cat", sample, clip_t=value, clip_i=value / 2, answer=Answer(right, as_asked))
 
 
 def test_models_are_compared_picture_by_picture() -> None:
     better = [judged("a", 0, 0.5, right=True), judged("a", 1, 0.4, right=True), judged("b", 0, 0.9, right=False)]
-    worse = [replace(one, clip_t=one.clip_t - 0.1, identified=False) for one in reversed(better)]
+    worse = [replace(one, clip_t=one.clip_t - 0.1, answer=Answer(False, True)) for one in reversed(better)]
 
     added = difference(better, worse)
 
@@ -32,6 +32,20 @@ def test_the_share_identified_counts_pictures() -> None:
     assert told.identified_16way.mean == pytest.approx(0.5)
     assert told.clip_t.mean == pytest.approx(0.4)
     assert told.clip_i.n == 2
+
+
+def test_right_overall_is_the_subject_as_it_was_asked_for() -> None:
+    told = scores(
+        [
+            judged("a", 0, 0.5, right=True),
+            judged("a", 1, 0.5, right=True, as_asked=False),
+            judged("b", 0, 0.5, right=False),
+            judged("b", 1, 0.5, right=False, as_asked=False),
+        ]
+    )
+
+    assert told.identified_16way.mean == told.follows_prompt.mean == pytest.approx(0.5)
+    assert told.overall.mean == pytest.approx(0.25)
 
 
 def test_subjects_of_a_demo_are_those_that_no_training_may_use() -> None:

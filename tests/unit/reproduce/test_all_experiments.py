@@ -1,6 +1,7 @@
 """Every experiment: three seeds, five hundred pictures a cell, shared drawings, documents before anything is run."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def test_what_is_compared_is_of_the_same_subjects(name: str) -> None:
 @each_experiment
 def test_what_was_not_run_is_told_in_every_document(name: str, tmp_path: Path) -> None:
     experiment = EXPERIMENTS[name](SCALE)
-    work = Work(out=tmp_path / "out", results=tmp_path / "results", processes=1, minutes=0)
+    work = Work(out=tmp_path / "out", results=tmp_path / "results", processes=1, deadline=time.monotonic())
     rows = rows_of(name, experiment.conditions, work.out)
 
     write_documents(experiment, rows, work)
@@ -111,7 +112,7 @@ def test_a_page_says_how_each_rival_differs_from_its_paper() -> None:
 def test_a_given_apprentice_has_pages_of_its_own_that_name_it(tmp_path: Path) -> None:
     given = Given.take(save_tiny_subject_model(tmp_path / "theirs"), tmp_path / "out")
     results = results_folder(given, tmp_path / "out")
-    work = Work(out=tmp_path / "out", results=results, processes=1, minutes=0)
+    work = Work(out=tmp_path / "out", results=results, processes=1, deadline=time.monotonic())
     experiment = EXPERIMENTS["guidance"](replace(SCALE, given=given))
 
     write_documents(experiment, rows_of("guidance", experiment.conditions, work.out), work)
@@ -146,11 +147,25 @@ def test_experiments_share_what_table_one_drew() -> None:
         assert len(common) >= 3 * shared, name  # three seeds of each
 
 
+def test_a_plan_knows_that_more_steps_of_a_sampler_take_longer(tmp_path: Path) -> None:
+    few, many = (
+        estimate([EXPERIMENTS["samplers"](SCALE)], _rates(measured=0.0, sampling_steps=steps), tmp_path)[0]
+        for steps in (256, 32)  # of the pictures that were timed
+    )
+
+    assert many.minutes(1) == pytest.approx(8 * few.minutes(1))
+
+
 def test_a_plan_counts_shared_work_once(tmp_path: Path) -> None:
-    rates = Rates(picture=0.5, plain_picture=0.25, measured=1.0, step=dict.fromkeys(("lora", "dream-suti"), 0.1))
+    rates = _rates()
     experiments = [EXPERIMENTS[name](SCALE) for name in ("table1", "demonstrations")]
     first, second = estimate(experiments, rates, tmp_path)
     (alone,) = estimate(experiments[1:], rates, tmp_path)
     assert first.minutes(1) == pytest.approx(2 * first.minutes(2))
     assert alone.pictures == second.pictures + 4 * 504
     assert alone.teaching > second.teaching == 0
+
+
+def _rates(*, sampling_steps: int = 14, measured: float = 1.0) -> Rates:
+    step = {"lora": 0.1, "dream-suti": 0.1}
+    return Rates(picture=0.5, plain_picture=0.25, sampling_steps=sampling_steps, measured=measured, step=step)

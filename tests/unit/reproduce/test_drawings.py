@@ -13,6 +13,7 @@ from suti.ml.rivals.untuned import InContext
 from suti.ml.subject.files import load_subject_model, save_subject_model
 from suti.reproduce.conditions import Condition, rows_of
 from suti.reproduce.drawings import DrawingCell, Truth, draw_parts, load_part
+from suti.reproduce.rows import as_table
 from suti.reproduce.scale import Scale, packaged
 from suti.reproduce.scoring import score, scored, unscored
 from suti.reproduce.sources import Taught
@@ -124,7 +125,10 @@ def test_the_truth_is_identified_and_a_stranger_is_not(out: Path) -> None:
 
 def test_a_drawing_is_measured_once_by_each_metric(out: Path) -> None:
     assert unscored(_REAL, out) == []
-    assert all({"identified_16way", "clip_t", "clip_i"} <= set(one.values) for one in scored(_REAL, out))
+    assert all(
+        {"overall", "identified_16way", "follows_prompt", "clip_t", "clip_i"} <= set(one.values)
+        for one in scored(_REAL, out)
+    )
 
 
 def test_conditions_have_rows_with_intervals_differences_and_what_was_not_run(out: Path) -> None:
@@ -145,6 +149,16 @@ def test_conditions_have_rows_with_intervals_differences_and_what_was_not_run(ou
     difference = rows["real", "identified_16way_minus_chance"]
     assert difference.mean == pytest.approx((real.mean or 0) - (chance.mean or 0))
     assert (rows["real", "identified_16way_probability_above_chance"].mean or 0) > 0.5
+
+
+def test_a_seed_that_was_not_run_is_counted_and_not_in_the_protocol(out: Path) -> None:
+    other = _REAL.model_copy(update={"subjects": _SUBJECTS.model_copy(update={"seed": 1})})
+
+    rows = rows_of("table1", [Condition("real", "", (_REAL, other))], out)
+
+    assert {row.protocol_id for row in rows} == {"toy-unseen-16way/2x1x2/r4/s0"}
+    assert {row.metric: row.mean for row in rows}["seeds_not_run"] == 1
+    assert "4, 1 seeds not run" in as_table(rows, {"overall": "overall"})
 
 
 def test_a_condition_may_be_a_part_of_what_was_drawn(out: Path) -> None:

@@ -1,5 +1,6 @@
 """The quick form notices what must not be: missing rows, systems that are not paired, an apprentice no better."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, override
@@ -67,7 +68,7 @@ def _run(experiment: Experiment, work: Work) -> None:
 
 
 def test_whole_rows_of_paired_systems_pass_and_systems_of_other_subjects_do_not(tmp_path: Path) -> None:
-    work = Work(out=tmp_path / "out", results=tmp_path / "results", processes=1, minutes=1)
+    work = Work(out=tmp_path / "out", results=tmp_path / "results", processes=1, deadline=time.monotonic() + 60)
     paired, apart = (_experiment(_cell("real"), _cell("stranger", seed=seed)) for seed in (0, 1))
     _run(paired, work)
     require_rows(paired, work.results)
@@ -79,7 +80,7 @@ def test_whole_rows_of_paired_systems_pass_and_systems_of_other_subjects_do_not(
 
 
 def test_a_cell_that_was_not_run_is_noticed(tmp_path: Path) -> None:
-    work = Work(out=tmp_path / "out", results=tmp_path / "results", processes=1, minutes=1)
+    work = Work(out=tmp_path / "out", results=tmp_path / "results", processes=1, deadline=time.monotonic() + 60)
     experiment = _experiment(_cell("real"))
     write_documents(experiment, rows_of(experiment.name, experiment.conditions, work.out), work)
     with pytest.raises(ReproductionFailed, match="has no figure"):

@@ -40,7 +40,8 @@ def _subject(rows: Sequence[Drawn], models: Sequence[str], results: Results) -> 
             DrawnRow(
                 prompt=row.wanted.text,
                 by_model={model: sized(results.drawn[model][row.place].pngs[0]) for model in models},
-                identified={model: results.judged[model][row.place][0].identified for model in models},
+                identified={model: results.judged[model][row.place][0].answer.identified for model in models},
+                overall={model: results.judged[model][row.place][0].answer.overall for model in models},
             )
             for row in rows
         ],

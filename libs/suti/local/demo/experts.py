@@ -11,10 +11,10 @@ from suti.ml.clip.encoder import ClipEncoder
 from suti.report.run_reading import Candidate, RunReading
 from suti.toyworld.captions import kind_of_prompt, view_of_prompt
 from suti.toyworld.crawls import subjects_of_pages
+from suti.toyworld.oracle.lineup import OTHERS
 from suti.toyworld.subjects import distractors
 from suti.toyworld.views import View
 
-_OTHERS = 15
 _NAME = "expert"
 
 
@@ -33,7 +33,7 @@ def judge_experts(run: RunReading, truth: Path, *, clip: ClipEncoder, count: int
         view, candidates = own
         judge = SubjectJudge(
             subject,
-            distractors(subject, derive_seed(seed, "demo-expert-distractors", cluster_id), _OTHERS),
+            distractors(subject, derive_seed(seed, "demo-expert-distractors", cluster_id), OTHERS),
             [run.picture_png(row) for row in run.clusters[cluster_id]],
             clip=clip,
             group=cluster_id,

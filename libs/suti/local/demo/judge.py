@@ -1,4 +1,4 @@
-"""Every drawn picture judged three ways: CLIP-T, CLIP-I, and whether its nearest of 16 subjects is the true one.
+"""Every drawn picture judged: CLIP-T, CLIP-I, whether it shows the true one of 16 subjects, and as asked.
 
 Legend: N pictures, K demonstrations, C channels, H height, W width, D embedding width.
 """
@@ -17,7 +17,8 @@ from suti.ml.clip.encoder import ClipEncoder
 from suti.ml.evaluation.intervals import Interval, bootstrap_mean, paired_difference
 from suti.ml.evaluation.scores import clip_i, clip_t
 from suti.report.facts import ModelScores, Score
-from suti.toyworld.oracle import SIDE_PX, Lineup
+from suti.toyworld.oracle.layers import SIDE_PX
+from suti.toyworld.oracle.lineup import Answer, Lineup
 from suti.toyworld.subjects import Subject
 from suti.toyworld.views import View
 
@@ -31,7 +32,7 @@ class Judged:
     sample: int
     clip_t: float
     clip_i: float
-    identified: bool
+    answer: Answer
 
 
 class SubjectJudge:
@@ -60,10 +61,8 @@ class SubjectJudge:
         text_ND = self._clip.encode_texts([prompt], pad=False)
         fits: list[float] = clip_t(image_ND, text_ND).tolist()
         alike: list[float] = clip_i(image_ND, self._demos_KD.expand(len(pictures), -1, -1)).tolist()
-        pictures_NCHW = stacked(pictures)
-        both_NCHW = pictures_NCHW if renders_NCHW is None else torch.cat([pictures_NCHW, renders_NCHW])
-        identified = Lineup(self._subject, self._others).identified(both_NCHW, view)
-        rows = zip(fits, alike, identified, strict=False)
+        pictures_NCHW, lineup = stacked(pictures), Lineup(self._subject, self._others)
+        rows = zip(fits, alike, lineup.answers(pictures_NCHW, view), strict=True)
         judged = {
             model: [
                 Judged(self._group, prompt, sample, *scores)
@@ -71,7 +70,7 @@ class SubjectJudge:
             ]
             for model, some in pngs.items()
         }
-        return judged, identified[len(pictures) :]
+        return judged, [] if renders_NCHW is None else lineup.identified(renders_NCHW, view)
 
 
 def opened(png: bytes) -> Image.Image:
@@ -92,7 +91,9 @@ def scores(judged: Sequence[Judged], *, seed: int = 0) -> ModelScores:
     return ModelScores(
         clip_t=as_score(bootstrap_mean([one.clip_t for one in judged], groups=groups, seed=seed)),
         clip_i=as_score(bootstrap_mean([one.clip_i for one in judged], groups=groups, seed=seed)),
-        identified_16way=share([one.identified for one in judged], groups, seed=seed),
+        identified_16way=share([one.answer.identified for one in judged], groups, seed=seed),
+        follows_prompt=share([one.answer.follows_prompt for one in judged], groups, seed=seed),
+        overall=share([one.answer.overall for one in judged], groups, seed=seed),
     )
 
 
@@ -114,7 +115,9 @@ def difference(one: Sequence[Judged], other: Sequence[Judged], *, seed: int = 0)
     return ModelScores(
         clip_t=paired([(a.clip_t, b.clip_t) for a, b in pairs]),
         clip_i=paired([(a.clip_i, b.clip_i) for a, b in pairs]),
-        identified_16way=paired([(float(a.identified), float(b.identified)) for a, b in pairs]),
+        identified_16way=paired([(float(a.answer.identified), float(b.answer.identified)) for a, b in pairs]),
+        follows_prompt=paired([(float(a.answer.follows_prompt), float(b.answer.follows_prompt)) for a, b in pairs]),
+        overall=paired([(float(a.answer.overall), float(b.answer.overall)) for a, b in pairs]),
     )
 
 

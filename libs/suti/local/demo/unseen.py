@@ -13,6 +13,7 @@ from suti.core.seeds import derive_seed
 from suti.ml.diffusion.pixels import pixels_to_picture
 from suti.ml.png import png_of
 from suti.toyworld.captions import caption, name, prompt
+from suti.toyworld.oracle.lineup import OTHERS
 from suti.toyworld.render import render
 from suti.toyworld.seeds import Namespace, subject_of, view_seed
 from suti.toyworld.subjects import Subject, distractors
@@ -29,7 +30,6 @@ _TURNS = (
     Skill.RECONTEXTUALISATION,
     Skill.ATTRIBUTE,
 )
-_OTHERS = 15  # distractors: 16 subjects in a line-up
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _unseen(number: int, *, demonstrations: int, prompts_each: int, size_px: int
             for picture_CHW, view in zip(pictures_NCHW, views, strict=True)
         ],
         wanted=wanted,
-        others=distractors(subject, derive_seed(seed, "demo-distractors", number), _OTHERS),
+        others=distractors(subject, derive_seed(seed, "demo-distractors", number), OTHERS),
     )
 
 

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from suti.core.errors import InvalidArgument
 from suti.core.records import Skill
-from suti.toyworld.oracle import SIZES, TILTS, Lineup, identify
+from suti.toyworld.oracle.layers import SIZES, TILTS
+from suti.toyworld.oracle.lineup import Lineup, identify
 from suti.toyworld.render import render
 from suti.toyworld.seeds import Namespace, subject_of
 from suti.toyworld.subjects import Subject, distractors, draw_subject

@@ -1,8 +1,7 @@
-"""Who is on a picture? Answered by exact renders: which of 16 subjects, in some pose, explains the pixels best.
+"""How far pictures are from exact renders of a subject: what all answers of the oracle are made of.
 
-The error of a subject is the least mean squared difference between the picture and its exact render in the prompt's
-scene, style, accessory and attribute, over a fixed grid of sizes, tilts, mirror images and places, the same for all. A
-picture is identified if its own subject's error is smaller than that of each distractor; a tie is wrong.
+The error of a subject is the least mean squared difference between the picture and its render in a scene, style,
+accessory and attribute, over a fixed grid of sizes, tilts, mirror images and places, the same for all.
 
 Photos are compared with every place of the grid by correlation: a render is `added + passed * scene`, and the square of
 its difference to a picture falls apart into correlations of `added`, `passed` and their squares with what stays in
@@ -32,41 +31,37 @@ SIDE_PX: Final = 32  # what pictures are averaged down to
 SIZES: Final = (0.53, 0.59, 0.65, 0.71, 0.77)
 TILTS: Final = (-0.18, 0.0, 0.18)
 MARGIN_PX: Final = 8  # places: this far from the middle in each direction
-_TIE: Final = 1e-7
 
 
-class Lineup:
-    """One subject among distractors; renders are made once for each look and kept for all pictures of it."""
+class Renders:
+    """Exact renders of some subjects, made once for each look and kept for all pictures of it."""
 
-    def __init__(self, subject: Subject, distractors: Sequence[Subject]) -> None:
-        if not distractors:
-            raise InvalidArgument("distractors", "is empty: nobody to be mistaken for; draw some")
-        self._subjects = [subject, *distractors]
+    def __init__(self, subjects: Sequence[Subject]) -> None:
+        self._subjects = subjects
         self._layers: dict[tuple[bool, str, str], _Layers] = {}
 
-    def errors(self, pictures_NCHW: Tensor, view: View) -> Tensor:
-        """Each subject's least mean squared error for each picture, the true subject first. Shape: (N, S).
+    def errors(self, pictures_NCHW: Tensor, view: View, *, every_place: bool = True) -> Tensor:
+        """Each subject's least mean squared error for each picture. Shape: (N, S).
 
         Args:
             pictures_NCHW: uint8 or float in [0, 255], square, SIDE_PX or a multiple of it wide.
-            view: scene, style, accessory and attribute that the prompt asked for; its pose does not matter.
+            view: scene, style, accessory and attribute; its pose does not matter.
+            every_place: False compares photos on every second place alone, as other styles are: beside one of those, a
+                finer grid would favour the photo.
+
+        Raises:
+            InvalidArgument: pictures of another shape.
         """
         pictures_NCHW = _averaged(pictures_NCHW)
         look = (view.scene in FLOATING, view.accessory, view.attribute)
         if look not in self._layers:
             self._layers[look] = _Layers(self._subjects, view)
-        layers = self._layers[look]
-        scene_CHW = scene(view.scene, SIDE_PX)
-        if view.style == "photo":
+        layers, scene_CHW = self._layers[look], scene(view.scene, SIDE_PX)
+        if view.style == "photo" and every_place:
             errors_NL = layers.photo_errors(pictures_NCHW, scene_CHW)
         else:
             errors_NL = layers.styled_errors(pictures_NCHW, scene_CHW, view.style)
         return errors_NL.unflatten(1, (len(self._subjects), -1)).amin(dim=2)
-
-    def identified(self, pictures_NCHW: Tensor, view: View) -> list[bool]:
-        """Whether each picture's nearest subject is the true one. A tie is wrong."""
-        errors_NS = self.errors(pictures_NCHW, view)
-        return (errors_NS[:, 0] < errors_NS[:, 1:].amin(dim=1) - _TIE).tolist()
 
 
 class _Layers:
@@ -109,11 +104,6 @@ class _Layers:
             renders_LD = renders_LCHW.flatten(1)
             best_NL = torch.minimum(best_NL, renders_LD.pow(2).sum(dim=1) - 2 * pictures_ND @ renders_LD.T)
         return (best_NL + pictures_ND.pow(2).sum(dim=1)[:, None]) / pictures_ND.shape[1]
-
-
-def identify(pictures_NCHW: Tensor, subject: Subject, distractors: Sequence[Subject], view: View) -> list[bool]:
-    """Whether each picture, drawn for one prompt, shows the subject rather than any distractor (see the module)."""
-    return Lineup(subject, distractors).identified(pictures_NCHW, view)
 
 
 def _every_second_place() -> Iterator[tuple[int, int]]:
