@@ -3,7 +3,7 @@
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from suti.ml.png import png_of
 from suti.stages.evaluation.measuring import Missing
 from suti.stages.evaluation.places import drawing_key, failure_key
 from suti.stages.evaluation.plan import EvaluationChanged
-from suti.stages.evaluation.subjects import EvaluationSubject, Picture, open_picture
+from suti.stages.evaluation.subjects import PICTURE_SUFFIXES, EvaluationSubject, Picture, open_picture
 from suti.stages.generation.painter import DrawingDiverged
 
 _NOT_YET = "DRAWING_MISSING"
@@ -82,20 +82,11 @@ class FolderDrawings:
 
     def there(self, subject: EvaluationSubject, prompt: Prompt, *, samples: int) -> list[Drawing]:
         """What the folder has of the prompt."""
-        place = _numbered(self._folder / subject.name).get(prompt.number)
-        files = _numbered(place) if place is not None else {}
-        found: list[Drawing] = []
-        for sample in range(samples):
-            path = files.get(sample)
-            if path is None:
-                wanted = self._folder / subject.name / f"{prompt.number:02d}" / f"{sample}.png"
-                found.append(Drawing(sample, Missing(_NOT_YET, f"there is no {wanted}")))
-                continue
-            try:
-                found.append(Drawing(sample, open_picture(path)))
-            except (PictureRefused, OSError) as error:
-                found.append(Drawing(sample, Missing("PICTURE_UNREADABLE", f"{path}: {error}")))
-        return found
+        folder = self._folder / subject.name
+        files = [path for place in _by_number(_within(folder)).get(prompt.number, ()) for path in _pictures(place)]
+        by_sample = _by_number(files)
+        wanted = folder / f"{prompt.number:02d}"
+        return [Drawing(one, _only(by_sample.get(one, ()), wanted / f"{one}.png")) for one in range(samples)]
 
 
 class KeptDrawings:
@@ -172,8 +163,32 @@ def seed_of(seed: int, subject: str, number: int, sample: int) -> int:
     return derive_seed(seed, "evaluation", subject, number, sample)
 
 
-def _numbered(folder: Path) -> Mapping[int, Path]:
-    """What a folder holds, by the number that its name is; masks are no drawings."""
-    if not folder.is_dir():
-        return {}
-    return {int(path.stem): path for path in sorted(folder.iterdir()) if path.stem.isascii() and path.stem.isdigit()}
+def _only(paths: Sequence[Path], wanted: Path) -> Picture | Missing:
+    """The one picture there is, or why it cannot be measured."""
+    match list(paths):
+        case []:
+            return Missing(_NOT_YET, f"there is no {wanted}")
+        case [path]:
+            try:
+                return open_picture(path)
+            except (PictureRefused, OSError) as error:
+                return Missing("PICTURE_UNREADABLE", f"{path}: {error}")
+        case _:
+            return Missing("DRAWING_AMBIGUOUS", f"{' and '.join(map(str, paths))} are the same sample: leave one")
+
+
+def _by_number(paths: Iterable[Path]) -> Mapping[int, list[Path]]:
+    """By the number that a name is: `1` and `01` are one. Masks have other names."""
+    found: dict[int, list[Path]] = {}
+    for path in sorted(paths):
+        if path.stem.isascii() and path.stem.isdigit():
+            found.setdefault(int(path.stem), []).append(path)
+    return found
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return [path for path in _within(folder) if path.suffix.lower() in PICTURE_SUFFIXES]
+
+
+def _within(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from suti.ml.evaluation.protocols import DREAMBENCH, PROTOCOLS, Protocol, UnknownProtocol, named_protocol
+from suti.ml.evaluation.protocols import DREAMBENCH, PROTOCOLS, Preprocessing, Protocol, UnknownProtocol, named_protocol
 
 HASHES: dict[str, Any] = {"dino_sha256": "d" * 64, "dino_px": 224, "clip_sha256": "c" * 64}
 
@@ -28,6 +28,12 @@ def test_whatever_changes_a_score_changes_the_id() -> None:
 
     assert len(ids) == len(PROTOCOLS) + 4
     assert "squash224-bilinear-mean" in PROTOCOLS["squashed"].protocol_id(**HASHES)
+
+
+def test_a_mean_of_nothing_is_spelt_as_a_number() -> None:
+    plain = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+
+    assert plain.spelt(32).endswith("-mean0,0,0-std1.,1.,1.")
 
 
 def test_an_unknown_name_is_answered_with_those_that_there_are() -> None:

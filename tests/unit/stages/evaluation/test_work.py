@@ -253,6 +253,7 @@ def test_missing_and_broken_pictures_of_a_folder_are_marked_and_measured_once_th
         place.mkdir(parents=True, exist_ok=True)
         picture(7 * number + sample).save(place / f"{sample:03d}.png")
     (drawings / "candle" / "20" / "1.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    (drawings / "candle" / "0" / "0.txt").write_text("a note is no drawing")
     made = bench()
     freeze(made.plan, made.folder.store)
 
@@ -264,6 +265,20 @@ def test_missing_and_broken_pictures_of_a_folder_are_marked_and_measured_once_th
 
     assert (before.n, before.subjects, before.reasons) == (3, 1, {"DRAWING_MISSING": 4, "PICTURE_UNREADABLE": 1})
     assert (after.n, after.missing, after.reasons) == (4, 4, {"DRAWING_MISSING": 4})
+
+
+def test_of_two_files_of_one_sample_neither_is_measured(bench: MakeBench, tmp_path: Path) -> None:
+    place = tmp_path / "drawings" / "candle" / "0"
+    place.mkdir(parents=True)
+    for name in ("0.png", "00.jpg", "1.png"):
+        picture(3).save(place / name)
+    made = bench()
+    freeze(made.plan, made.folder.store)
+
+    measure_all(made.plan, made.subjects, FolderDrawings(tmp_path / "drawings"), made.models, made.folder)
+    found = _total(sum_up(made.folder), "colours", "dino")
+
+    assert (found.n, found.reasons["DRAWING_AMBIGUOUS"]) == (1, 1)
 
 
 def test_a_reference_that_cannot_be_opened_is_told_beside_every_score_that_lacks_it(
