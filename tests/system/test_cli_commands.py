@@ -61,7 +61,7 @@ class Said:
 
 def suti(*arguments: str, data: Path) -> Said:
     """`suti ARGUMENTS...` in a process of its own, with nothing but pipes around it."""
-    environment = {**os.environ, "SUTI_DATA": str(data), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "SUTI_DATA": str(data)}
     command = [sys.executable, "-m", "suti.cli.main", *arguments]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, env=environment, check=False)
     assert "Traceback" not in ended.stderr, ended.stderr

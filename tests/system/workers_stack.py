@@ -114,7 +114,6 @@ class Stack:
             **os.environ,
             **{f"{prefix}{name}": value for name, value in told.items()},
             "SUTI_MODELS_PATH": str(self.folder / "models"),
-            "OMP_NUM_THREADS": "1",
             "TOKENIZERS_PARALLELISM": "false",
         }
         with (self.folder / f"{service.value}.log").open("ab") as log:

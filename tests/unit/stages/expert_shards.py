@@ -1,6 +1,5 @@
 """A small run that has come as far as its captions, and a process that works on its experts."""
 
-import os
 import shutil
 import signal
 import subprocess
@@ -101,9 +100,7 @@ def scratch(run: Run) -> list[str]:
 def work_until_killed(run: Run, folder: Path, *, at: str) -> None:
     """The same in a process of its own, which is killed at the first progress that begins so."""
     command = [sys.executable, "-m", "tests.unit.stages.expert_shards", str(folder), run.spec.run_id]
-    with subprocess.Popen(
-        command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    ) as process:
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith(at):

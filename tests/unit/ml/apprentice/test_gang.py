@@ -24,7 +24,7 @@ LIMIT_S = 240
 
 def together(out: Path, *, size: int, sharing: str, optimizer: str, batch: int) -> None:
     """As many processes as torchrun would start, until all end."""
-    met = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(size), "OMP_NUM_THREADS": "1"}
+    met = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(size)}
     command = [sys.executable, "-m", "tests.unit.ml.apprentice.gang_process"]
     told = [str(out), sharing, optimizer, str(batch), str(STEPS)]
     processes = [
