@@ -11,6 +11,7 @@ from socket import socket
 from kubernetes.client import Configuration
 
 from suti.core import keys
+from suti.infra.jobs.entry import JobContext
 from suti.infra.jobs.kubernetes.api import KubernetesApi
 from suti.infra.jobs.kubernetes.backend import KubernetesJobs
 from suti.infra.jobs.kubernetes.template import JobTemplate
@@ -20,6 +21,8 @@ from suti.infra.operations import OperationRecords
 from suti.infra.store import Store
 from suti.stages.model_catalogue import ModelCatalogue
 from suti.stages.wave_jobs import JobPlan
+from suti_experts.settings import ExpertsSettings
+from suti_experts.tuning_job import tune
 from suti_experts.tunings import Tunings
 from tests.unit.infra.jobs.kubernetes.small_api import SmallApi, serving
 from tests.waiting import appears, becomes
@@ -190,3 +193,12 @@ async def test_a_tuning_that_waits_for_a_quota_keeps_no_newer_one_from_ending(st
         async with looking_after(tunings_by(jobs, store, tmp_path)):
             await becomes(lambda: not is_open(store, NEWER), limit_s=10)
             await becomes(lambda: JOB_PATH in small.objects, limit_s=10)
+
+
+def test_a_job_that_begins_after_its_tuning_was_cancelled_does_nothing(store: Store) -> None:
+    accepted(store)
+    marked(store, "cancelled")
+
+    tune(JobContext(JOB, 0), ExpertsSettings(), store, OPERATION)  # its request is empty: it would fail
+
+    assert store.exists(keys.operation_part(OPERATION, "result.bin")) is False
