@@ -25,6 +25,12 @@ class NothingToDo(BadConfiguration):
     reason = "NOTHING_TO_DO"
 
 
+class NoParallelism(BadConfiguration):
+    """Jobs of many shards shall have a deadline, and nobody said how many of them a cluster does at a time."""
+
+    reason = "JOB_PARALLELISM_MISSING"
+
+
 class ShardLauncherSettings(LauncherSettings):
     """Settings that a launcher and its jobs share: a job reads the same class, from what `job_plan` tells it."""
 
@@ -51,12 +57,28 @@ class ShardLauncherSettings(LauncherSettings):
             environment={name: value for name, value in told.items() if value},
             attempts=self.job_attempts,
             deadline_s=self.job_deadline_s,
-            at_a_time=self.job_parallelism or (self.slots if self.jobs_backend == "local" else None),
+            at_a_time=self._at_a_time(),
         )
 
+    def _at_a_time(self) -> int | None:
+        if self.jobs_backend == "kubernetes":
+            return self.job_parallelism
+        return min(self.job_parallelism or self.slots, self.slots)
+
     def gathering(self) -> Gathering:
-        """How shards come together in jobs."""
-        return Gathering(wait_s=self.wave_wait_s, most=self.wave_shards, at_once=self.shards_at_once)
+        """How shards come together in jobs.
+
+        Raises:
+            NoParallelism: what time such jobs may take cannot be told from a shard's.
+        """
+        found = Gathering(wait_s=self.wave_wait_s, most=self.wave_shards, at_once=self.shards_at_once)
+        if self.job_deadline_s is not None and self._at_a_time() is None and found.together > 1:
+            raise NoParallelism(
+                f"job_deadline_s is a shard's time, and a job has up to {found.together} shards, and nobody knows how "
+                "many of them the cluster does at a time: set job_parallelism (the chart's jobs.podsAtOnce) to as "
+                "many pods as surely run at once, or wave_shards to 1, or no job_deadline_s"
+            )
+        return found
 
 
 def run_shard_job(

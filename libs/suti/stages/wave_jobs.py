@@ -29,7 +29,8 @@ class JobPlan:
     gang: GangSize | None = None  # several processes for each shard; jobs are then of one shard
 
     def job(self, name: str, environment: Mapping[str, str], *, indexes: Sequence[int] = (0,)) -> JobSpec:
-        """One job of these indexes."""
+        """One job of these indexes, with the deadline once for each round of them, as few as surely run at once."""
+        rounds = ceil(len(indexes) / (self.at_a_time or 1))
         at_a_time = min(self.at_a_time or len(indexes), len(indexes))
         return JobSpec(
             name=name,
@@ -39,7 +40,7 @@ class JobPlan:
             parallelism=at_a_time,
             attempts_per_index=self.attempts,
             gang=self.gang,
-            deadline_s=None if self.deadline_s is None else self.deadline_s * ceil(len(indexes) / at_a_time),
+            deadline_s=None if self.deadline_s is None else self.deadline_s * rounds,
         )
 
 

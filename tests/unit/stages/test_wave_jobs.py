@@ -34,5 +34,11 @@ def test_a_job_has_a_shards_time_for_each_round_of_shards() -> None:
 
     assert plan.job("j", {}, indexes=range(10)).deadline_s == 180.0
     assert plan.job("j", {}, indexes=range(10)).parallelism == 4
-    assert JobPlan(command=("true",), deadline_s=60.0).job("j", {}, indexes=range(10)).deadline_s == 60.0
+    assert plan.job("j", {}, indexes=range(3)).deadline_s == 60.0
     assert JobPlan(command=("true",)).job("j", {}).deadline_s is None
+
+
+def test_where_nobody_says_how_many_run_at_a_time_it_may_be_one() -> None:
+    job = JobPlan(command=("true",), deadline_s=60.0).job("j", {}, indexes=range(1_000))
+
+    assert (job.parallelism, job.deadline_s) == (1_000, 60_000.0)

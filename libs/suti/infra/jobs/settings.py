@@ -47,12 +47,15 @@ class LauncherSettings(ServiceSettings):
         description="Shards in jobs at a time: twice what runs at once, so that few pods wait for nodes. Unset: all.",
     )
     job_parallelism: PositiveInt | None = Field(
-        default=None, description="Most pods of one job at a time. Unset: as many as the cluster has room for."
+        default=None,
+        description="Most pods of one job at a time. Unset: as many as the cluster has room for, and no deadline.",
     )
     job_attempts: PositiveInt = Field(default=3, description="Attempts of a job before its ticket is tried again.")
     job_deadline_s: PositiveFloat | None = Field(
         default=None,
-        description="From start to end of a shard with all its attempts; then its job failed. Unset: as it takes.",
+        description="A shard's time from start to end, with all its attempts and what its pods wait for nodes. A job "
+        "has it once for each round of its shards, `job_parallelism` (local: `slots`) at a time, and failed then; so "
+        "on Kubernetes, jobs of several shards need `job_parallelism`. Unset: as it takes.",
     )
     job_retry_s: PositiveFloat = Field(default=1.0, description="Local: before a second attempt; then longer.")
     job_grace_s: PositiveFloat = Field(default=10.0, description="Local: from SIGTERM to SIGKILL of a job.")
