@@ -4,48 +4,51 @@ backoffLimit: {{ .Values.bootstrap.backoffLimit }}
 template:
   metadata:
     labels: {{- include "suti.podLabels" (dict "root" . "name" "bootstrap") | nindent 6 }}
-  spec:
-    serviceAccountName: {{ include "suti.fullname" . }}-bootstrap
-    automountServiceAccountToken: false
-    enableServiceLinks: false
-    restartPolicy: Never
-    securityContext: {{- include "suti.podSecurity" . | nindent 6 }}
-    {{- with .Values.image.pullSecrets }}
-    imagePullSecrets: {{- toYaml . | nindent 6 }}
+    {{- with .Values.commonAnnotations }}
+    annotations: {{- toYaml . | nindent 6 }}
     {{- end }}
-    containers:
-      - name: bootstrap
-        image: {{ include "suti.image" (dict "root" . "kind" "light") }}
-        imagePullPolicy: {{ .Values.image.pullPolicy }}
-        command: [/opt/suti/bin/python, -m, suti.infra.bootstrap]
-        terminationMessagePolicy: FallbackToLogsOnError
-        env: {{- include "suti.bootstrap.env" . | nindent 10 }}
-        {{- with .Values.bootstrap.resources }}
-        resources: {{- toYaml . | nindent 10 }}
-        {{- end }}
-        securityContext: {{- include "suti.containerSecurity" . | nindent 10 }}
-        volumeMounts:
-          - {name: tmp, mountPath: /tmp}
-          {{- if .Values.nats.caSecret }}
-          - {name: nats-ca, mountPath: /etc/suti/nats, readOnly: true}
-          {{- end }}
-          {{- if .Values.store.caSecret }}
-          - {name: store-ca, mountPath: /etc/suti/store, readOnly: true}
-          {{- end }}
-          {{- if include "suti.bootstrap.makesUsers" . }}
-          - {name: store-users, mountPath: /etc/suti/store-users, readOnly: true}
-          {{- end }}
-    volumes:
-      - {name: tmp, emptyDir: {}}
-      {{- with .Values.nats.caSecret }}
-      - {name: nats-ca, secret: {secretName: {{ . }}}}
+  spec: {{- include "suti.otherPodSpec" (dict "root" . "spec" (include "suti.bootstrap.podSpec" . | fromYaml)) | nindent 4 }}
+{{- end }}
+
+{{- define "suti.bootstrap.podSpec" -}}
+serviceAccountName: {{ include "suti.fullname" . }}-bootstrap
+automountServiceAccountToken: false
+enableServiceLinks: false
+restartPolicy: Never
+securityContext: {{- include "suti.podSecurity" . | nindent 2 }}
+containers:
+  - name: bootstrap
+    image: {{ include "suti.image" (dict "root" . "kind" "light") }}
+    imagePullPolicy: {{ .Values.image.pullPolicy }}
+    command: [/opt/suti/bin/python, -m, suti.infra.bootstrap]
+    terminationMessagePolicy: FallbackToLogsOnError
+    env: {{- include "suti.bootstrap.env" . | nindent 6 }}
+    {{- with .Values.bootstrap.resources }}
+    resources: {{- toYaml . | nindent 6 }}
+    {{- end }}
+    securityContext: {{- include "suti.containerSecurity" . | nindent 6 }}
+    volumeMounts:
+      - {name: tmp, mountPath: /tmp}
+      {{- if .Values.nats.caSecret }}
+      - {name: nats-ca, mountPath: /etc/suti/nats, readOnly: true}
       {{- end }}
-      {{- with .Values.store.caSecret }}
-      - {name: store-ca, secret: {secretName: {{ . }}}}
+      {{- if .Values.store.caSecret }}
+      - {name: store-ca, mountPath: /etc/suti/store, readOnly: true}
       {{- end }}
       {{- if include "suti.bootstrap.makesUsers" . }}
-      - {name: store-users, secret: {secretName: {{ include "suti.store.secret" . }}}}
+      - {name: store-users, mountPath: /etc/suti/store-users, readOnly: true}
       {{- end }}
+volumes:
+  - {name: tmp, emptyDir: {}}
+  {{- with .Values.nats.caSecret }}
+  - {name: nats-ca, secret: {secretName: {{ . }}}}
+  {{- end }}
+  {{- with .Values.store.caSecret }}
+  - {name: store-ca, secret: {secretName: {{ . }}}}
+  {{- end }}
+  {{- if include "suti.bootstrap.makesUsers" . }}
+  - {name: store-users, secret: {secretName: {{ include "suti.store.secret" . }}}}
+  {{- end }}
 {{- end }}
 
 {{- define "suti.bootstrap.makesUsers" -}}

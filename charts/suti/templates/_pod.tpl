@@ -51,6 +51,20 @@ containers:
   - {{- include "suti.container" . | nindent 4 }}
 volumes: {{- include "suti.volumes" . | nindent 2 }}
 {{- include "suti.placement" . }}
+{{- include "suti.spread" . }}
+{{- end }}
+
+{{- /* The pod of what is no service, the bootstrap or a test: `spec`, and what `defaults` say of every pod. An accelerator and
+       its nodes are not for these. Needs root and spec. */}}
+{{- define "suti.otherPodSpec" -}}
+{{- $d := .root.Values.defaults }}{{ $spec := .spec }}{{ $container := index $spec.containers 0 }}
+{{- $_ := set $container "env" (concat ($container.env | default list) $d.env) }}
+{{- $_ := set $container "volumeMounts" (concat $container.volumeMounts $d.volumeMounts) }}
+{{- $_ := set $spec "volumes" (concat $spec.volumes $d.volumes) }}
+{{- with $d.envFrom }}{{ $_ := set $container "envFrom" . }}{{ end }}
+{{- $wishes := mergeOverwrite (deepCopy $d) (dict "runtimeClassName" "") }}
+{{- $place := include "suti.placement" (dict "root" .root "values" $wishes "accelerator" dict) | fromYaml }}
+{{- toYaml (mergeOverwrite $spec $place (deepCopy $d.podSpec)) }}
 {{- end }}
 
 {{- define "suti.container" -}}
@@ -145,15 +159,6 @@ tolerations: {{- toYaml . | nindent 2 }}
 {{- with .values.affinity }}
 affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
-topologySpreadConstraints:
-{{- with .values.topologySpreadConstraints }}
-  {{- toYaml . | nindent 2 }}
-{{- else }}
-  - maxSkew: 1
-    topologyKey: kubernetes.io/hostname
-    whenUnsatisfiable: ScheduleAnyway
-    labelSelector: {matchLabels: {{ include "suti.selectorJson" . }}}
-{{- end }}
 {{- with include "suti.priorityClass" (dict "root" .root "given" .values.priorityClassName "kind" "service") }}
 priorityClassName: {{ . }}
 {{- end }}
@@ -162,5 +167,17 @@ runtimeClassName: {{ . }}
 {{- end }}
 {{- with .root.Values.image.pullSecrets }}
 imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "suti.spread" }}
+topologySpreadConstraints:
+{{- with .values.topologySpreadConstraints }}
+  {{- toYaml . | nindent 2 }}
+{{- else }}
+  - maxSkew: 1
+    topologyKey: kubernetes.io/hostname
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector: {matchLabels: {{ include "suti.selectorJson" . }}}
 {{- end }}
 {{- end }}

@@ -7,19 +7,21 @@ labels:
   {{- include "suti.labels" . | nindent 2 }}
   suti.dev/client: "true"
 annotations:
-  {{- toYaml (mergeOverwrite (dict "helm.sh/hook" "test" "helm.sh/hook-delete-policy" "before-hook-creation,hook-succeeded,hook-failed" "helm.sh/hook-output-log-policy" "hook-succeeded,hook-failed") .root.Values.commonAnnotations) | nindent 2 }}
+  {{- toYaml (mergeOverwrite (dict) .root.Values.commonAnnotations (dict "helm.sh/hook" "test" "helm.sh/hook-delete-policy" "before-hook-creation,hook-succeeded,hook-failed" "helm.sh/hook-output-log-policy" "hook-succeeded,hook-failed")) | nindent 2 }}
 {{- end }}
 
 {{- /* -P: scripts are not each other's modules; `nats` is the library. */}}
 {{- define "suti.testPod" -}}
+{{- include "suti.otherPodSpec" (dict "root" .root "spec" (include "suti.testPodSpec" . | fromYaml)) }}
+{{- end }}
+
+{{- define "suti.testPodSpec" -}}
+serviceAccountName: {{ .root.Values.defaults.serviceAccountName | default (printf "%s-probe" (include "suti.fullname" .root)) }}
 restartPolicy: Never
 automountServiceAccountToken: false
 enableServiceLinks: false
 activeDeadlineSeconds: {{ .root.Values.tests.timeoutSeconds }}
 securityContext: {{- include "suti.podSecurity" .root | nindent 2 }}
-{{- with .root.Values.image.pullSecrets }}
-imagePullSecrets: {{- toYaml . | nindent 2 }}
-{{- end }}
 containers:
   - name: test
     image: {{ include "suti.image" (dict "root" .root "kind" (ternary "models" "light" (eq .test "generate"))) }}
