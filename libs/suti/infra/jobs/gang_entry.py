@@ -88,9 +88,10 @@ class GangPart:
         place = FirstPod(gang.port, pods=gang.pods) if first else OtherPod(gang.host, gang.port, pod=gang.pod)
         while not self._stopped:
             try:
-                together = place.meet(limit_s=_MEET_S)
+                together = place.meet(limit_s=_MEET_S, stopped=lambda: self._stopped)
             except NobodyCame:
-                _log.info("the other pods of the gang did not come: starting anew")
+                if not self._stopped:
+                    _log.info("the other pods of the gang did not come: starting anew")
                 return ExitCode.TERMINATED
             try:
                 code = self._once(together, port=together.port)

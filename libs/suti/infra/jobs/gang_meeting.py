@@ -8,6 +8,7 @@ breaks ends the round for all.
 import select
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 _LOOK_S = 0.5
@@ -15,7 +16,12 @@ _ANSWER_S = 10.0
 
 
 class NobodyCame(Exception):
-    """The others were not there in time."""
+    """The others were not there in time, or before this pod was stopped."""
+
+
+def _never() -> bool:
+    """Nobody stops this pod."""
+    return False
 
 
 class Round:
@@ -57,17 +63,17 @@ class FirstPod:
         """Nobody can come any more."""
         self._listening.close()
 
-    def meet(self, *, limit_s: float) -> Round:
-        """All are here. Raises NobodyCame."""
+    def meet(self, *, limit_s: float, stopped: Callable[[], bool] = _never) -> Round:
+        """All are here. Raises NobodyCame, within about a second once `stopped`."""
         give_up = time.monotonic() + limit_s
         here: dict[str, socket.socket] = {}
         while len(here) < self._pods - 1:
-            if time.monotonic() > give_up:
+            if stopped() or time.monotonic() > give_up:
                 Round(0, list(here.values())).leave()
                 raise NobodyCame
             with suppress(TimeoutError):
                 connection, _ = self._listening.accept()
-                if pod := _hear(connection):
+                if pod := _hear(connection, stopped):
                     if (before := here.pop(pod, None)) is not None:
                         before.close()
                     here[pod] = connection
@@ -89,17 +95,16 @@ class OtherPod:
         self._address = (host, port)
         self._pod = pod
 
-    def meet(self, *, limit_s: float) -> Round:
-        """All are here. Raises NobodyCame."""
+    def meet(self, *, limit_s: float, stopped: Callable[[], bool] = _never) -> Round:
+        """All are here. Raises NobodyCame, within about a second once `stopped` (while it connects: ten)."""
         give_up = time.monotonic() + limit_s
-        while time.monotonic() < give_up:
+        while not stopped() and time.monotonic() < give_up:
             with suppress(OSError):  # it is not there yet, or its name is not
                 connection = socket.create_connection(self._address, timeout=_ANSWER_S)
                 try:
                     _keep_alive(connection)
                     connection.sendall(f"{self._pod}\n".encode())
-                    connection.settimeout(max(1.0, give_up - time.monotonic()))
-                    port = _line(connection)
+                    port = _line(connection, max(1.0, give_up - time.monotonic()), stopped)
                 except OSError:
                     port = ""
                 if port:
@@ -109,18 +114,22 @@ class OtherPod:
         raise NobodyCame
 
 
-def _hear(connection: socket.socket) -> str:
+def _hear(connection: socket.socket, stopped: Callable[[], bool]) -> str:
     """The number of the pod that speaks; empty if nobody does."""
-    connection.settimeout(_ANSWER_S)
+    connection.settimeout(_ANSWER_S)  # for what is said to it later
     _keep_alive(connection)
     with suppress(OSError):
-        return _line(connection)
+        return _line(connection, _ANSWER_S, stopped)
     return ""
 
 
-def _line(connection: socket.socket) -> str:
-    told = b""
+def _line(connection: socket.socket, limit_s: float, stopped: Callable[[], bool]) -> str:
+    """The number that the other side says in time; empty if it says another thing, nothing, or this pod is stopped."""
+    give_up, told = time.monotonic() + limit_s, b""
     while not told.endswith(b"\n"):
+        while not select.select([connection], [], [], _LOOK_S)[0]:
+            if stopped() or time.monotonic() > give_up:
+                return ""
         if not (more := connection.recv(1)):
             return ""
         told += more
