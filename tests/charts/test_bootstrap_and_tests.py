@@ -1,4 +1,4 @@
-"""The pods that are no service's, the bootstrap's and those of `helm test`: placed, labelled and allowed as services are."""
+"""Pods of no service, the bootstrap's and those of `helm test`: placed, labelled and allowed as services are."""
 
 import json
 from typing import Any

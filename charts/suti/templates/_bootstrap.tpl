@@ -55,6 +55,12 @@ volumes:
 {{- if and .Values.bootstrap.storeUsers (eq .Values.store.users "perService") }}true{{ end }}
 {{- end }}
 
+{{- /* Whether the Job enters a store of somebody's as its administrator. */}}
+{{- define "suti.bootstrap.signsIn" -}}
+{{- $b := .Values.bootstrap }}
+{{- if and $b.enabled (not .Values.minio.embedded.enabled) (or $b.bucket (include "suti.bootstrap.makesUsers" .)) }}true{{ end }}
+{{- end }}
+
 {{- define "suti.bootstrap.env" -}}
 {{- $p := "SUTI_BOOTSTRAP" }}{{ $b := .Values.bootstrap }}{{ $embedded := .Values.minio.embedded.enabled }}
 - {name: {{ $p }}_PATIENCE_S, value: {{ $b.patienceSeconds | quote }}}

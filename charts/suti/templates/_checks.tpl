@@ -13,7 +13,7 @@
 {{- if and $v.minio.embedded.enabled $v.store.url }}{{ fail "store.url is set and minio.embedded.enabled is on: choose one" }}{{ end }}
 {{- if and $v.minio.embedded.enabled (not $v.bootstrap.enabled) }}{{ fail "minio.embedded.enabled needs bootstrap.enabled: it makes bucket and users" }}{{ end }}
 {{- if and (ne $v.store.users "ambient") (not $v.store.existingSecret) (not (include "suti.store.generates" .)) }}{{ fail "store.existingSecret is empty: name a secret with the keys, let bootstrap.storeUsers make them (MinIO), or set store.users=ambient" }}{{ end }}
-{{- if and $v.bootstrap.enabled (or $v.bootstrap.bucket $v.bootstrap.storeUsers) (not $v.minio.embedded.enabled) (not $v.bootstrap.adminSecret) }}{{ fail "bootstrap.adminSecret is empty: name a secret with access-key and secret-key of whoever may make buckets and users, or set bootstrap.bucket=false and bootstrap.storeUsers=false" }}{{ end }}
+{{- if and (include "suti.bootstrap.signsIn" .) (not $v.bootstrap.adminSecret) }}{{ fail "bootstrap.adminSecret is empty: name a secret with access-key and secret-key of whoever may make buckets and users, or set bootstrap.bucket=false and bootstrap.storeUsers=false" }}{{ end }}
 {{- if and (hasPrefix "http://" $v.crawls.endpoint) (not $v.crawls.allowHttp) }}{{ fail "crawls.endpoint is http:// and crawls.allowHttp is off: use https://, or allow it" }}{{ end }}
 {{- if hasPrefix "http://" $v.store.endpoint }}{{ if not $v.store.allowHttp }}{{ fail "store.endpoint is http:// and store.allowHttp is off: use https://, or allow it" }}{{ end }}{{ end }}
 {{- if not $v.generateCredentials }}
@@ -40,18 +40,39 @@
 {{- end }}
 
 {{- define "suti.checkCluster" -}}
-{{- $v := .Values }}
-{{- include "suti.needSecret" (dict "root" . "value" "auth.existingSecret" "secret" $v.auth.existingSecret "keys" (list "tokens")) }}
-{{- if eq $v.tls.mode "secret" }}{{ include "suti.needSecret" (dict "root" . "value" "tls.secretName" "secret" $v.tls.secretName "keys" (concat (list "tls.crt" "tls.key") (ternary (list "ca.crt") list $v.tls.mutual))) }}{{ end }}
-{{- include "suti.needSecret" (dict "root" . "value" "nats.caSecret" "secret" $v.nats.caSecret "keys" (list "ca.crt")) }}
-{{- include "suti.needSecret" (dict "root" . "value" "store.caSecret" "secret" $v.store.caSecret "keys" (list "ca.crt")) }}
-{{- include "suti.needSecret" (dict "root" . "value" "crawls.existingSecret" "secret" $v.crawls.existingSecret "keys" (list "access-key" "secret-key")) }}
-{{- if ne $v.nats.users "none" }}{{ include "suti.needSecret" (dict "root" . "value" "nats.existingSecret" "secret" $v.nats.existingSecret "keys" (include "suti.nats.keys" . | fromYamlArray)) }}{{ end }}
-{{- if ne $v.store.users "ambient" }}{{ include "suti.needSecret" (dict "root" . "value" "store.existingSecret" "secret" $v.store.existingSecret "keys" (include "suti.store.keys" . | fromYamlArray)) }}{{ end }}
-{{- include "suti.needSecret" (dict "root" . "value" "bootstrap.adminSecret" "secret" $v.bootstrap.adminSecret "keys" (list "access-key" "secret-key")) }}
-{{- include "suti.needSecret" (dict "root" . "value" "minio.embedded.existingSecret" "secret" $v.minio.embedded.existingSecret "keys" (list "root-user" "root-password")) }}
-{{- include "suti.needStorageClass" (dict "root" . "value" "nats.embedded.persistence.storageClass" "class" $v.nats.embedded.persistence.storageClass) }}
-{{- include "suti.needStorageClass" (dict "root" . "value" "minio.embedded.persistence.storageClass" "class" $v.minio.embedded.persistence.storageClass) }}
+{{- range $value, $it := include "suti.neededSecrets" . | fromYaml }}
+{{- include "suti.needSecret" (dict "root" $ "value" $value "secret" $it.secret "keys" $it.keys) }}
+{{- end }}
+{{- range $value, $class := include "suti.neededClasses" . | fromYaml }}
+{{- include "suti.needStorageClass" (dict "root" $ "value" $value "class" $class) }}
+{{- end }}
+{{- end }}
+
+{{- /* The given secrets that pods take, with their keys, by the value that names each. */}}
+{{- define "suti.neededSecrets" -}}
+{{- $v := .Values }}{{ $needed := dict }}{{ $admin := list "access-key" "secret-key" }}
+{{- if $v.auth.enabled }}{{ $_ := set $needed "auth.existingSecret" (dict "secret" $v.auth.existingSecret "keys" (list "tokens")) }}{{ end }}
+{{- if eq $v.tls.mode "secret" }}{{ $_ := set $needed "tls.secretName" (dict "secret" $v.tls.secretName "keys" (concat (list "tls.crt" "tls.key") (ternary (list "ca.crt") list $v.tls.mutual))) }}{{ end }}
+{{- $_ := set $needed "nats.caSecret" (dict "secret" $v.nats.caSecret "keys" (list "ca.crt")) }}
+{{- $_ := set $needed "store.caSecret" (dict "secret" $v.store.caSecret "keys" (list "ca.crt")) }}
+{{- if has "clustering" (include "suti.enabled" . | fromYamlArray) }}{{ $_ := set $needed "crawls.existingSecret" (dict "secret" $v.crawls.existingSecret "keys" $admin) }}{{ end }}
+{{- if ne $v.nats.users "none" }}{{ $_ := set $needed "nats.existingSecret" (dict "secret" $v.nats.existingSecret "keys" (include "suti.nats.keys" . | fromYamlArray)) }}{{ end }}
+{{- if ne $v.store.users "ambient" }}{{ $_ := set $needed "store.existingSecret" (dict "secret" $v.store.existingSecret "keys" (include "suti.store.keys" . | fromYamlArray)) }}{{ end }}
+{{- if include "suti.bootstrap.signsIn" . }}{{ $_ := set $needed "bootstrap.adminSecret" (dict "secret" $v.bootstrap.adminSecret "keys" $admin) }}{{ end }}
+{{- if $v.minio.embedded.enabled }}{{ $_ := set $needed "minio.embedded.existingSecret" (dict "secret" $v.minio.embedded.existingSecret "keys" (list "root-user" "root-password")) }}{{ end }}
+{{- range $value, $it := $needed }}{{ if not $it.secret }}{{ $_ := unset $needed $value }}{{ end }}{{ end }}
+{{- toYaml $needed }}
+{{- end }}
+
+{{- /* The storage classes that claims name, by their values. */}}
+{{- define "suti.neededClasses" -}}
+{{- $needed := dict }}
+{{- range $server := list "nats" "minio" }}
+{{- with (index $.Values $server).embedded }}
+{{- if and $.Values.checkStorageClasses .enabled .persistence.enabled .persistence.storageClass }}{{ $_ := set $needed (printf "%s.embedded.persistence.storageClass" $server) .persistence.storageClass }}{{ end }}
+{{- end }}
+{{- end }}
+{{- toYaml $needed }}
 {{- end }}
 
 {{- /* The keys that pods take from the secret of NATS. The embedded server itself reads every user's. */}}

@@ -16,7 +16,7 @@
 {{- end }}
 
 {{- define "suti.needStorageClass" -}}
-{{- if and .class .root.Values.checkStorageClasses (lookup "v1" "Namespace" "" .root.Release.Namespace) (not (lookup "storage.k8s.io/v1" "StorageClass" "" .class)) }}
+{{- if and (lookup "v1" "Namespace" "" .root.Release.Namespace) (not (lookup "storage.k8s.io/v1" "StorageClass" "" .class)) }}
 {{- fail (printf "%s: the cluster has no storage class %q: name one of `kubectl get storageclass`, or leave it empty for the default" .value .class) }}
 {{- end }}
 {{- end }}
