@@ -1,11 +1,12 @@
 """Pods of no service, the bootstrap's and those of `helm test`: placed, labelled and allowed as services are."""
 
+import base64
 import json
 from typing import Any
 
 import pytest
 
-from tests.charts.rendering import Manifest, Rendered, render
+from tests.charts.rendering import Manifest, Rendered, refusal, render
 
 TESTS = ("test-generate", "test-nats", "test-store")
 KINDS = ("bootstrap", *TESTS)
@@ -93,3 +94,14 @@ def test_no_pod_of_helm_test_has_a_token_of_kubernetes() -> None:
     assert rendered.of("ServiceAccount")["probe"]["automountServiceAccountToken"] is False
     for name in TESTS:
         assert rendered.of("Pod")[name]["spec"]["automountServiceAccountToken"] is False
+
+
+def test_users_and_policies_of_a_release_on_a_shared_server_have_a_prefix_of_its_own() -> None:
+    def told(*settings: str) -> tuple[str, Any]:
+        rendered = render("minimal", *settings)
+        key = base64.b64decode(rendered.of("Secret")["store-users"]["data"]["experts-access-key"]).decode()
+        return key, _environment(_pod(rendered, "bootstrap"))["SUTI_BOOTSTRAP_STORE_USER_PREFIX"]
+
+    assert told() == ("suti-experts", "suti")
+    assert told("store.userPrefix=research") == ("research-experts", "research")
+    assert "userPrefix" in refusal("minimal", "store.userPrefix=a/b")

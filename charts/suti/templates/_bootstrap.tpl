@@ -79,6 +79,7 @@ volumes:
 {{- end }}
 {{- if include "suti.bootstrap.makesUsers" . }}
 - {name: {{ $p }}_STORE_USERS, value: /etc/suti/store-users}
+- {name: {{ $p }}_STORE_USER_PREFIX, value: {{ .Values.store.userPrefix | quote }}}
 {{- end }}
 {{- if $b.streams }}
 {{- include "suti.natsEnv" (dict "root" . "prefix" $p "user" "bootstrap") }}

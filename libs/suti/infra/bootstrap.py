@@ -31,6 +31,7 @@ class BootstrapSettings(ServiceSettings):
     bucket: bool = Field(default=True, description="Make the bucket and its rules of expiry.")
     streams: bool = Field(default=True, description="Make the work queue.")
     store_users: Path | None = Field(default=None, description="Folder of the keys of users to make (MinIO).")
+    store_user_prefix: str = Field(default="suti", description="What the names of their policies begin with.")
 
 
 async def bootstrap(settings: BootstrapSettings) -> None:
@@ -72,7 +73,12 @@ def _prepare_bucket(settings: BootstrapSettings) -> None:
 
 def _make_users(settings: BootstrapSettings) -> None:
     assert settings.store_users is not None  # noqa: S101 - asked by the caller
-    make_store_users(settings.store_url, read_key_pairs(settings.store_users), _administrator(settings))
+    make_store_users(
+        settings.store_url,
+        read_key_pairs(settings.store_users),
+        _administrator(settings),
+        prefix=settings.store_user_prefix,
+    )
 
 
 def _administrator(settings: BootstrapSettings) -> Administrator:

@@ -65,8 +65,12 @@ def read_key_pairs(folder: Path) -> Mapping[str, KeyPair]:
     return {user: KeyPair(pair["access"], pair["secret"]) for user, pair in found.items() if user in STORE}
 
 
-def make_store_users(url: str, pairs: Mapping[str, KeyPair], administrator: Administrator) -> None:
+def make_store_users(
+    url: str, pairs: Mapping[str, KeyPair], administrator: Administrator, *, prefix: str = "suti"
+) -> None:
     """Each service's user exists, with these keys and no right but those in `suti.infra.rights`. Safe to repeat.
+
+    A server has one policy of a name: who shares it with another installation needs a `prefix` of one's own, and keys.
 
     Raises:
         StoreRefused: the administrator's keys are wrong, or the server is no MinIO.
@@ -84,9 +88,9 @@ def make_store_users(url: str, pairs: Mapping[str, KeyPair], administrator: Admi
     for user, pair in pairs.items():
         try:
             policy = store_policy(STORE[user], bucket=place.netloc, prefix=place.path)
-            admin.policy_add(f"suti-{user}", policy=policy)
+            admin.policy_add(f"{prefix}-{user}", policy=policy)
             admin.user_add(pair.access_key, pair.secret_key)
-            admin.policy_set(f"suti-{user}", user=pair.access_key)
+            admin.policy_set(f"{prefix}-{user}", user=pair.access_key)
         except MinioAdminException as error:
             if str(error).startswith("admin request failed; Status: 5"):
                 raise StoreUnavailable(

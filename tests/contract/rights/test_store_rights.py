@@ -133,6 +133,35 @@ def test_the_probe_reads_nothing_but_its_own(stores: dict[str, Store]) -> None:
         stores["probe"].get(keys.run_spec(RUN))
 
 
+def test_two_releases_on_one_server_leave_each_others_users_alone(minio_server: MinioServer, tmp_path: Path) -> None:
+    for prefix in ("one", "two"):
+        folder = tmp_path / prefix
+        folder.mkdir()
+        for user in STORE:
+            (folder / f"{user}-access-key").write_text(f"{prefix}-{user}")
+            (folder / f"{user}-secret-key").write_text(f"{prefix}-secret-of-{user}")
+        settings = BootstrapSettings(
+            store_url=f"s3://{BUCKET}/{prefix}",
+            store_endpoint=minio_server.endpoint,
+            store_access_key=minio_server.access_key,  # pyright: ignore[reportArgumentType]
+            store_secret_key=minio_server.secret_key,  # pyright: ignore[reportArgumentType]
+            store_users=folder,
+            store_user_prefix=prefix,
+            streams=False,
+            patience_s=10.0,
+        )
+        asyncio.run(bootstrap.bootstrap(settings))
+
+    def store(prefix: str, place: str) -> Store:
+        keys_of = {"access_key": f"{prefix}-pipeline", "secret_key": f"{prefix}-secret-of-pipeline"}
+        return minio_server.store(f"s3://{BUCKET}/{place}", **keys_of)
+
+    for mine, others in (("one", "two"), ("two", "one")):
+        store(mine, mine).put(keys.run_spec(RUN), b"{}")
+        with pytest.raises(StoreRefused):
+            store(mine, others).put(keys.run_spec(RUN), b"{}")
+
+
 def test_half_a_pair_of_keys_is_named(tmp_path: Path) -> None:
     (tmp_path / "pipeline-access-key").write_text("x")
 
