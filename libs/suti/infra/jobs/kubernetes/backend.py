@@ -60,7 +60,7 @@ class KubernetesJobs:
         *,
         launcher: str,
         gone_s: float = _GONE_S,
-        told_s: float = 60.0,
+        told_s: float = 120.0,
         believed_s: float = 300.0,
     ) -> None:
         """`launcher` names the service, `suti-experts`: its replicas share their jobs, other launchers see none."""

@@ -18,7 +18,8 @@ class Following:
 
         Args:
             followers: Of each kind one.
-            told_s: A watch that has been broken for so long is told of.
+            told_s: A watch that has been broken for so long is told of; where nothing happens, one that is well again
+                is known to be so with the server's next bookmark, a minute later.
             believed_s: After so long nothing is told from memory any more.
         """
         self._followers = followers

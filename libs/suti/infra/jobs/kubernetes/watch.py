@@ -1,7 +1,8 @@
 """Follows all objects of one kind: list, then watch from there, for as long as the launcher lives.
 
 What may happen: the server ends a watch (go on from the last version), the version is too old (410: list anew), it is
-busy (429: wait as told), broken (5xx, resets, silence: wait longer each time, go on from the last version).
+busy (429: wait as told), broken (5xx, resets, silence, a watch that ends without a word: wait longer each time, go on
+from the last version). That a watch opens says nothing yet: it is well again with its first event or bookmark.
 """
 
 import logging
@@ -54,7 +55,9 @@ class Follower:
         self._thread = threading.Thread(target=self._follow, name=f"watch {self.kind}", daemon=True)
         self.synced = threading.Event()
         self.problem: ApiFault | None = None
-        self.broken_since: float | None = None  # monotonic; None: a watch runs, or ended in good order
+        self.broken_since: float | None = (
+            None  # monotonic; None: what was asked last, list or watch, has told something
+        )
         self.lists = 0  # how often all were listed
 
     def start(self) -> None:
@@ -77,9 +80,15 @@ class Follower:
             try:
                 if not self._version:
                     self._version = self._list()
+                    self._heard()
                     self.synced.set()
+                heard = False
                 for version in self._watch(self._version):
-                    self._version, wait_s = version, _FIRST_WAIT_S
+                    self._heard()
+                    self._version, wait_s, heard = version, _FIRST_WAIT_S, True
+                if not heard and not self._stopping.is_set():
+                    raise ApiFault(0, "the server ended the watch before it told anything")
+                self._stopping.wait(_FIRST_WAIT_S)
             except ApiFault as fault:
                 if self._stopping.is_set():
                     return
@@ -97,6 +106,9 @@ class Follower:
                 self._version = ""
                 self._stopping.wait(wait_s)
                 wait_s = min(_MOST_WAIT_S, wait_s * 2)
+
+    def _heard(self) -> None:
+        self.problem = self.broken_since = None
 
     def _broke(self, fault: ApiFault) -> None:
         self.problem = fault
@@ -121,7 +133,6 @@ class Follower:
         query = {"labelSelector": self._selector, "resourceVersion": version}
         with self._api.watch(self._path, query) as stream:
             self._stream = stream
-            self.problem = self.broken_since = None
             try:
                 if self._stopping.is_set():
                     return

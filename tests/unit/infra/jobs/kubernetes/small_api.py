@@ -121,8 +121,11 @@ def serving(api: SmallApi) -> Generator[str]:
             while api.open and "GET" not in api.refuse:
                 with api.changed:
                     if len(api.log) == version:
-                        api.changed.wait(timeout=1)
+                        api.changed.wait(timeout=0.5)
                     events = api.log[version:]
+                if not events:  # as the API server does about every minute
+                    mark = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(version)}}}
+                    self.chunk(json.dumps(mark).encode() + b"\n")
                 for at, event in events:
                     version += 1
                     if at.startswith(f"{path}/"):

@@ -1,3 +1,5 @@
+import asyncio
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
@@ -119,6 +121,53 @@ async def test_a_server_that_is_busy_or_broken_is_asked_again(
     await becomes(lambda: "d" in followed.names)
     await becomes(lambda: followed.follower.problem is None)
     assert scripted.lists == 1
+
+
+@pytest.mark.parametrize("end", [RESET, ""])
+async def test_watches_that_open_and_break_or_end_without_a_word_are_broken_until_one_tells_something(
+    scripted: ScriptedApi, followed: Followed, end: str
+) -> None:
+    scripted.events.put(end)
+    followed.follower.start()
+    await becomes(lambda: followed.follower.broken_since is not None)
+    since = followed.follower.broken_since
+    for opened in range(2, 5):
+        await becomes(lambda opened=opened: len(scripted.watched_from) == opened)
+        assert followed.follower.broken_since == since
+        if opened < 4:
+            scripted.events.put(end)
+
+    scripted.change("BOOKMARK", {"metadata": {}})
+    await becomes(lambda: followed.follower.broken_since is None)
+
+    assert followed.follower.problem is None
+    assert scripted.lists == 1
+
+
+async def test_a_watch_that_always_ends_at_once_is_asked_for_less_and_less_often(
+    scripted: ScriptedApi, followed: Followed
+) -> None:
+    for _ in range(1_000):
+        scripted.events.put("")
+    followed.follower.start()
+    await becomes(lambda: len(scripted.watched_from) >= 1)
+    await asyncio.sleep(2.0)
+
+    assert 1 < len(scripted.watched_from) <= 8  # after 0.1 s, 0.2 s, 0.4 s ... of which half is left to chance
+
+
+async def test_watches_that_tell_something_and_end_at_once_are_not_asked_for_without_a_pause(
+    scripted: ScriptedApi, followed: Followed
+) -> None:
+    for _ in range(1_000):
+        scripted.change("BOOKMARK", {"metadata": {}})
+        scripted.events.put("")
+    began = time.monotonic()
+    followed.follower.start()
+    await becomes(lambda: len(scripted.watched_from) > 5)
+
+    assert len(scripted.watched_from) <= (time.monotonic() - began) / 0.1 + 2
+    assert followed.follower.broken_since is None
 
 
 async def test_a_list_whose_pages_ran_out_of_time_begins_anew(scripted: ScriptedApi, followed: Followed) -> None:
