@@ -42,7 +42,8 @@ CAPTION_PER_S = 20.0  # pictures through a captioner and refined by an LLM, on o
 # The machinery, measured on one machine (`make bench-cluster`, docs/scale.md) or set by its constants.
 PODS_AT_ONCE = 1_000
 WAVE = 1_000  # shards of a job (`wave_shards`)
-RENEW_S = 10.0  # a ticket in hand is renewed so often (a third of `ack_wait_s`)
+RENEW_S = 10.0  # a ticket in a worker's hand is renewed so often (a third of its `ack_wait_s`, 30 seconds)
+LAUNCHER_RENEW_S = 40.0  # one in a launcher's (its `ack_wait_s` is 120 seconds)
 TELL_S = 10.0  # a shard's progress on its way from the store to the bus, in a job of a thousand
 PROGRESS_PUT_S = 5.0
 REQUESTS_PER_POD = 10  # of the API server, by all of the control plane
@@ -85,7 +86,7 @@ def plan() -> Sequence[Part]:
     picture, drawn = STORE_PX**2 * 3 * PNG, DRAWN_PX**2 * 3 * PNG
     shard_s = EXPERTS / shards * EXPERT_S
     apprentice_h = APPRENTICE_STEPS * STEP_S / 3600
-    waves_messages = shards * (4 + shard_s / RENEW_S + shard_s / TELL_S)
+    waves_messages = shards * (4 + shard_s / LAUNCHER_RENEW_S + shard_s / TELL_S)
 
     def stage(
         name: str, *, accelerator_h: float = 0.0, core_h: float = 0.0, read: float, written: float, one_s: float
@@ -121,7 +122,7 @@ def plan() -> Sequence[Part]:
         Part(
             "apprentice", 1, APPRENTICE_CHIPS / 4, apprentice_h * APPRENTICE_CHIPS * 2, 0.0,
             EXAMPLES * (PICTURES * picture + drawn) * APPRENTICE_CHIPS, 2.1e9 * 4 + 3 * 2.1e9 * 8, 20,
-            4 + apprentice_h * 3600 * (1 / RENEW_S + 2),
+            4 + apprentice_h * 3600 * (1 / LAUNCHER_RENEW_S + 2),
         ),
     ]  # fmt: skip
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import grpc
 import pytest
+import yaml
 
 from suti.infra.jobs.kubernetes.counting import jobs_by_state
 from suti.infra.jobs.kubernetes.seen import Seen
 from suti.infra.telemetry.outcomes import AttemptOutcome, TicketOutcome
-from tests.charts.rendering import COMPONENTS, ROOT, render
+from tests.charts.rendering import CHART, COMPONENTS, ROOT, render
 
 _USED = re.compile(r"\b((?:suti|rpc|messaging)_[a-z_]+)\{([^}]*)\}")
 _EXPOSED = re.compile(r"^([a-z_]+)\{([^}]*)\}", re.MULTILINE)
@@ -126,3 +127,21 @@ def test_prometheus_finds_every_service(name: str) -> None:
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
     assert render("minimal").of("ServiceMonitor") == {}
     assert render("minimal").of("PrometheusRule") == {}
+
+
+def test_every_command_of_a_runbook_says_in_which_namespace() -> None:
+    for page in (ROOT / "docs" / "runbooks").glob("*.md"):
+        commands = re.findall(r"`(kubectl [^`]*)`", page.read_text())
+        assert [one for one in commands if "-n NAMESPACE" not in one] == [], page.name
+
+
+def test_every_value_that_a_runbook_names_is_there() -> None:
+    values: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
+    tops = "|".join(("jobs", "image", "networkPolicy", "monitoring", *COMPONENTS))
+    for page in (ROOT / "docs" / "runbooks").glob("*.md"):
+        for named in re.findall(rf"`((?:{tops})\.[A-Za-z_.]+)`", page.read_text()):
+            top, *steps = named.split(".")
+            at = {**values["defaults"], **values[top]} if top in COMPONENTS else values[top]
+            for step in steps:
+                assert step in at, f"{page.name}: {named}"
+                at = values["jobs"] if step == "jobs" else at[step]
