@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -16,6 +15,7 @@ from suti.core.errors import SutiError
 from suti.infra.jobs.environment import TRACEPARENT
 from suti.infra.jobs.kubernetes import names
 from suti.infra.jobs.kubernetes.api import KubernetesApi
+from suti.infra.jobs.kubernetes.complaints import Complaints
 from suti.infra.jobs.kubernetes.counting import attempt_outcome, jobs_by_state
 from suti.infra.jobs.kubernetes.errors import ApiFault, KubernetesUnavailable, in_our_words
 from suti.infra.jobs.kubernetes.explain import explain_job
@@ -42,7 +42,6 @@ _GONE_S = 60.0  # from a job's deletion until it is gone, with pods that need no
 _FAREWELL_S = 10.0
 _POLL_S = 0.1
 _TRIES_TO_DELETE = 5
-_WARNINGS_S = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +73,7 @@ class KubernetesJobs:
         namespace = template.namespace
         self._jobs_path = f"/apis/batch/v1/namespaces/{namespace}/jobs"
         self._pods_path = f"/api/v1/namespaces/{namespace}/pods"
-        self._events_path = f"/api/v1/namespaces/{namespace}/events"
+        self._complaints = Complaints(api, f"/api/v1/namespaces/{namespace}/events")
         labels = job_labels(template, launcher)
         self._selector = selector = ",".join(f"{label}={value}" for label, value in sorted(labels.items()))
         self.jobs = Follower(
@@ -85,7 +84,6 @@ class KubernetesJobs:
         )
         self._following = Following(self.jobs, self.pods, told_s=told_s, believed_s=believed_s)
         self._owner: dict[str, str] | None = None
-        self._warnings: dict[str, tuple[float, list[str]]] = {}
         self._hangs: asyncio.Task[None] | None = None
 
     async def recover(self) -> list[str]:
@@ -190,8 +188,7 @@ class KubernetesJobs:
         if trouble := self._following.trouble():
             return f"{trouble}: see the launcher's log, the API server and the launcher's role"
         pods = self._seen.pods(name).values()
-        creating = not job.suspended and not any(pod.phase in ("Pending", "Running") for pod in pods)
-        return explain_job(job, pods, await self._warned(job) if creating else ())
+        return explain_job(job, pods, await self._complaints.of(job, pods))
 
     async def release(self, name: str) -> None:
         """See `Jobs.release`: the Job is deleted some time (`ttl_s`) after its end."""
@@ -281,23 +278,6 @@ class KubernetesJobs:
             if fault.status in (400, 404):  # its container never ran, or it is gone
                 return ""
             raise self._named(fault) from fault
-
-    async def _warned(self, job: SeenJob) -> list[str]:
-        """What the Job controller complained of, the newest first."""
-        asked_at, told = self._warnings.get(job.uid, (-math.inf, []))
-        if time.monotonic() - asked_at < _WARNINGS_S:
-            return told
-        query = {"fieldSelector": f"involvedObject.uid={job.uid},type=Warning", "limit": 100}
-        try:
-            found = await self._ask(self._api.get, self._events_path, query)
-        except ApiFault as fault:
-            _log.warning("cannot read the events of job %s: %s", job.name, fault)
-            return told
-        events = sorted(found.get("items") or [], key=lambda one: str(one.get("lastTimestamp") or ""), reverse=True)
-        told = [str(event.get("message", "")) for event in events]
-        self._warnings = {uid: kept for uid, kept in self._warnings.items() if time.monotonic() - kept[0] < _WARNINGS_S}
-        self._warnings[job.uid] = (time.monotonic(), told)
-        return told
 
     async def _owner_of_jobs(self) -> dict[str, str] | None:
         if self._template.owner is None or self._owner is not None:

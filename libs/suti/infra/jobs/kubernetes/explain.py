@@ -21,7 +21,8 @@ def explain_job(job: SeenJob, pods: Iterable[SeenPod], warnings: Sequence[str]) 
     Args:
         job: The job.
         pods: The last pod of each of its indexes.
-        warnings: What the Job controller complained of last, the newest first (events of type Warning).
+        warnings: What the Job controller complains of, the newest first (events of type Warning); of a job that has
+            some of its pods, what keeps it from the others.
     """
     if job.ended or job.deleting:
         return ""
@@ -32,12 +33,14 @@ def explain_job(job: SeenJob, pods: Iterable[SeenPod], warnings: Sequence[str]) 
                 "the quota (jobs.podsAtOnce), beside what is before it (Kueue)"
             )
         return "suspended: somebody has to let it start (`kubectl patch job`, spec.suspend: false)"
+    pods = list(pods)
     pending = [pod for pod in pods if pod.phase == "Pending" and not pod.deleting]
     told = Counter(explain_pod(pod) for pod in pending)
     told.pop("", None)
     lines = [f"{line} ({count} pods)" if count > 1 else line for line, count in told.most_common(3)]
-    if not pending and warnings:
-        lines.append(explain_warning(warnings[0]))
+    if warnings:
+        living = any(pod.phase in ("Pending", "Running") for pod in pods)
+        lines.append(("some of its pods cannot be created: " if living else "") + explain_warning(warnings[0]))
     return "; ".join(lines)
 
 

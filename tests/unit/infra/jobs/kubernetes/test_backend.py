@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Generator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,55 @@ async def test_why_no_pod_can_be_made_is_asked_of_the_events(small: SmallApi, la
 
     assert (await jobs.waits_for("work")).startswith("a quota of the namespace is used up")
     assert await jobs.waits_for("never-was") == ""
+
+
+async def test_a_quota_that_lets_in_some_pods_of_a_job_is_said_while_they_run(
+    small: SmallApi, launch: Launchers
+) -> None:
+    jobs = launch()
+    await jobs.start(JobSpec("work", ("true",), (0, 1, 2), parallelism=3))
+    message = 'Error creating: pods "work-2-x" is forbidden: exceeded quota: small, requested: pods=1, used: pods=2'
+    other = "Error creating: timed out"
+    for name, said in (("e", message), ("f", other)):
+        event = {"metadata": {"name": name}, "message": said, "lastTimestamp": datetime.now(UTC).isoformat()}
+        small.put(f"/api/v1/namespaces/suti/events/{name}", event)
+    for position in (0, 1):
+        small.put(f"/api/v1/namespaces/suti/pods/work-{position}", pod(position))
+
+    async def is_said() -> bool:
+        said = await jobs.waits_for("work")
+        return said.startswith("some of its pods cannot be created: a quota of the namespace is used up")
+
+    await becomes(is_said, limit_s=10)
+    small.put("/api/v1/namespaces/suti/pods/work-2", pod(2))
+    await becomes(lambda: nothing_is_said(jobs), limit_s=10)  # all that it may have are there
+
+
+async def test_a_complaint_of_long_ago_is_not_why_a_job_lacks_pods_now(small: SmallApi, launch: Launchers) -> None:
+    jobs = launch()
+    await jobs.start(JobSpec("work", ("true",), (0, 1, 2), parallelism=3))
+    event = {"metadata": {"name": "e"}, "message": "exceeded quota: small", "lastTimestamp": "2026-01-01T00:00:00Z"}
+    small.put("/api/v1/namespaces/suti/events/e", event)
+    small.put("/api/v1/namespaces/suti/pods/work-0", pod(0))
+
+    await becomes(lambda: nothing_is_said(jobs), limit_s=10)
+
+
+async def test_a_job_whose_last_pods_run_lacks_none(small: SmallApi, launch: Launchers) -> None:
+    jobs = launch()
+    await jobs.start(JobSpec("work", ("true",), (0, 1, 2), parallelism=2))
+    now = datetime.now(UTC).isoformat()
+    event = {"metadata": {"name": "e"}, "message": "exceeded quota: small", "lastTimestamp": now}
+    small.put("/api/v1/namespaces/suti/events/e", event)
+    job = {**small.objects[JOB], "status": {"completedIndexes": "0,1"}}
+    small.put(JOB, job)
+    small.put("/api/v1/namespaces/suti/pods/work-2", pod(2))
+
+    await becomes(lambda: nothing_is_said(jobs), limit_s=10)
+
+
+async def nothing_is_said(jobs: KubernetesJobs) -> bool:
+    return await jobs.waits_for("work") == ""
 
 
 @pytest.mark.parametrize(
