@@ -21,9 +21,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,9 +31,8 @@ from typing import Any
 import psutil
 
 from bench.cluster_pods import SimulatedPods
+from bench.cluster_questions import Questions, told
 from bench.cluster_run import begin_run, prepare_run
-from suti.client.blocking import Suti
-from suti.client.endpoints import Endpoints
 from suti.infra.bus.connection import Bus
 from suti.infra.jobs.kubernetes.api import KubernetesApi
 from suti.infra.jobs.kubernetes.errors import ApiFault
@@ -46,7 +44,6 @@ _LABEL = "suti-bench"
 _NODES_READY_S = 60.0
 _GPUS = 8  # of each simulated node
 _LIMIT_S = 3600.0
-_ASK_S = 5.0  # between two questions for the run's status
 
 
 @dataclass(frozen=True)
@@ -76,8 +73,9 @@ class Outcome:
     launcher_peak_bytes: int
     launcher_cpu_s: float
     pipeline_peak_bytes: int
-    status_s: tuple[float, float]  # median, most
-    why_s: tuple[float, float]
+    status_s: tuple[float, float] | None  # median, most; None: not one answer
+    why_s: tuple[float, float] | None
+    questions_failed: int
 
     @property
     def ratio(self) -> float:
@@ -92,8 +90,8 @@ class Outcome:
             f"{self.launcher_requests / self.shards:.3f} by the launcher, {self.server_requests / self.shards:.1f} "
             f"in all; "
             f"launcher {self.launcher_peak_bytes / 1e6:.0f} MB, {self.launcher_cpu_s:.0f} s of CPU; "
-            f"pipeline {self.pipeline_peak_bytes / 1e6:.0f} MB; status {self.status_s[0]:.2f} s (at most "
-            f"{self.status_s[1]:.2f}), why {self.why_s[0]:.2f} s (at most {self.why_s[1]:.2f})"
+            f"pipeline {self.pipeline_peak_bytes / 1e6:.0f} MB; status {told(self.status_s)}, "
+            f"why {told(self.why_s)}, {self.questions_failed} questions without an answer"
         )
 
 
@@ -110,11 +108,11 @@ def main() -> int:
     outcomes: list[Outcome] = []
     for shards in options.shards:
         size = Size(shards, shards // options.rounds, options.seconds, 0.05 if options.kill else 0.0)
-        outcomes.append(measure(size))
+        outcomes.append(measure(size, logs=options.out))
         print(outcomes[-1].line(), flush=True)
-        told = [{**asdict(one), "ratio": one.ratio} for one in outcomes]
+        measured = [{**asdict(one), "ratio": one.ratio} for one in outcomes]
         name = "killed.json" if options.kill else "undisturbed.json"
-        (options.out / name).write_text(json.dumps(told, indent=1) + "\n")
+        (options.out / name).write_text(json.dumps(measured, indent=1) + "\n")
     if len(outcomes) > 1:
         print(f"growth exponent of slot-seconds over shards: {growth(outcomes):.3f}")
     limit = 1.10 if options.kill else 1.05
@@ -127,14 +125,14 @@ def growth(outcomes: Sequence[Outcome]) -> float:
     return statistics.linear_regression([x for x, _ in points], [y for _, y in points]).slope
 
 
-def measure(size: Size) -> Outcome:
-    """One run of so many shards."""
+def measure(size: Size, *, logs: Path) -> Outcome:
+    """One run of so many shards. What the services say goes into the folder `logs`."""
     api = KubernetesApi.connect(Path(os.environ["KUBECONFIG"]))
     with tempfile.TemporaryDirectory(prefix="suti-bench-") as scratch, namespace(api, size.slots) as name:
-        return asyncio.run(_measure(api, Path(scratch), name, size))
+        return asyncio.run(_measure(api, Path(scratch), name, size, logs))
 
 
-async def _measure(api: KubernetesApi, folder: Path, namespace: str, size: Size) -> Outcome:
+async def _measure(api: KubernetesApi, folder: Path, namespace: str, size: Size, logs: Path) -> Outcome:
     shards, seconds = size.shards, size.seconds
     store = Store.open(f"file://{folder}/store")
     nats = NatsServer(folder / "nats")
@@ -144,8 +142,9 @@ async def _measure(api: KubernetesApi, folder: Path, namespace: str, size: Size)
     ledger = Ledger(store, run.run_id)
     pods = SimulatedPods(api, namespace, ledger, seconds=seconds, kill_share=size.kill_share)
     pods.start()
-    launcher = process(folder, nats, "experts", ["bench.cluster_launcher", str(folder / "took.json")], slots=size.slots)
-    pipeline = process(folder, nats, "pipeline", ["suti_pipeline"])
+    command = ["bench.cluster_launcher", str(folder / "took.json")]
+    launcher = process(folder, nats.url, "experts", command, logs=logs, slots=size.slots)
+    pipeline = process(folder, nats.url, "pipeline", ["suti_pipeline"], logs=logs)
     for service in ("experts", "pipeline"):
         await _listens(folder / f"{service}.port")
     before, began = _served(api), time.monotonic()
@@ -184,6 +183,7 @@ async def _measure(api: KubernetesApi, folder: Path, namespace: str, size: Size)
         pipeline_peak_bytes=pipeline_peak,
         status_s=asked.took("status"),
         why_s=asked.took("why"),
+        questions_failed=asked.failed,
     )
 
 
@@ -204,39 +204,6 @@ async def _done(bus: Bus, ledger: Ledger, shards: int, pods: SimulatedPods, bega
         await asyncio.sleep(0.1)
 
 
-class Questions:
-    """Asks the pipeline for the run's status, and why, again and again, and notes how long each answer took."""
-
-    def __init__(self, port_file: Path, run_id: str) -> None:
-        self._port_file = port_file
-        self._run_id = run_id
-        self._stop = threading.Event()
-        self._took: dict[str, list[float]] = {"status": [], "why": []}
-        self._thread = threading.Thread(target=self._ask, daemon=True)
-        self._thread.start()
-
-    def took(self, what: str) -> tuple[float, float]:
-        """Median and most, in seconds."""
-        return (statistics.median(self._took[what]), max(self._took[what])) if self._took[what] else (0.0, 0.0)
-
-    def stop(self) -> None:
-        """No more questions."""
-        self._stop.set()
-        self._thread.join(10)
-
-    def _ask(self) -> None:
-        while not self._port_file.exists():
-            if self._stop.wait(0.1):
-                return
-        self._stop.wait(_ASK_S)
-        with Suti(Endpoints(pipeline=self._port_file.read_text())) as suti:
-            while not self._stop.wait(_ASK_S):
-                for what, ask in (("status", suti.get_run), ("why", suti.explain_run)):
-                    asked_at = time.monotonic()
-                    ask(self._run_id)
-                    self._took[what].append(time.monotonic() - asked_at)
-
-
 def template(namespace: str, seconds: float) -> dict[str, Any]:
     """Pods of one GPU each, for simulated nodes alone."""
     return {
@@ -254,11 +221,11 @@ def template(namespace: str, seconds: float) -> dict[str, Any]:
 
 
 def process(
-    folder: Path, nats: NatsServer, service: str, command: list[str], *, slots: int = 0
+    folder: Path, nats_url: str, service: str, command: list[str], *, logs: Path, slots: int = 0
 ) -> subprocess.Popen[bytes]:
-    """A service of its own process."""
+    """A service of its own process; what it says goes to `logs`/SERVICE.log."""
     told = {
-        "NATS_URL": nats.url,
+        "NATS_URL": nats_url,
         "STORE_URL": f"file://{folder}/store",
         "PORT_FILE": str(folder / f"{service}.port"),
         "JOBS_BACKEND": "kubernetes",
@@ -269,8 +236,8 @@ def process(
     if slots:
         told["SHARDS_AT_ONCE"] = str(2 * slots)
     environment = os.environ | {f"SUTI_{service.upper()}_{name}": value for name, value in told.items()}
-    log = Path("out/bench-cluster") / f"{service}.log"
-    with log.open("wb") as out:
+    logs.mkdir(parents=True, exist_ok=True)
+    with (logs / f"{service}.log").open("wb") as out:
         return subprocess.Popen([sys.executable, "-m", *command], env=environment, stdout=out, stderr=out)  # noqa: S603
 
 
@@ -284,7 +251,7 @@ def namespace(api: KubernetesApi, slots: int) -> Generator[str]:
     try:
         for node, gpus in nodes.items():
             api.apply(node, _node(node.rsplit("/", 1)[1], name, gpus), manager="bench")
-        _wait_for_nodes(api, list(nodes))
+        _wait_for_nodes(api, name, {node.rsplit("/", 1)[1] for node in nodes})
         yield name
     finally:
         api.delete(f"/apis/batch/v1/namespaces/{name}/jobs", {"propagationPolicy": "Background"})
@@ -295,15 +262,27 @@ def namespace(api: KubernetesApi, slots: int) -> Generator[str]:
         api.close()
 
 
-def _wait_for_nodes(api: KubernetesApi, nodes: Sequence[str]) -> None:
-    """Until the last one is ready. Raises RuntimeError where nobody plays them."""
-    deadline = time.monotonic() + _NODES_READY_S
+def _wait_for_nodes(api: KubernetesApi, label: str, names: Set[str]) -> None:
+    """Until all are ready. Raises RuntimeError where nobody plays them, or not all of them."""
+    deadline, left = time.monotonic() + _NODES_READY_S, names
     while time.monotonic() < deadline:
-        conditions = api.get(nodes[-1])["status"].get("conditions", [])
-        if any(one["type"] == "Ready" and one["status"] == "True" for one in conditions):
+        left = names - ready(api.get("/api/v1/nodes", {"labelSelector": f"{_LABEL}={label}"})["items"])
+        if not left:
             return
         time.sleep(1.0)
-    raise RuntimeError(f"simulated nodes are not ready after {_NODES_READY_S:.0f} s: start kwok, which plays them")
+    raise RuntimeError(
+        f"{len(left)} of {len(names)} simulated nodes are not ready after {_NODES_READY_S:.0f} s, such as {min(left)}: "
+        "start kwok, which plays them"
+    )
+
+
+def ready(nodes: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The names of those nodes that are."""
+    return {
+        node["metadata"]["name"]
+        for node in nodes
+        if any(one["type"] == "Ready" and one["status"] == "True" for one in node["status"].get("conditions", []))
+    }
 
 
 def _node(name: str, label: str, gpus: int) -> dict[str, Any]:
