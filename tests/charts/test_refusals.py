@@ -22,6 +22,7 @@ from tests.charts.rendering import refusal, render
         ("store.endpoint=http://minio:9000", "use https://, or allow it"),
         ("jobs.queueName=research", "set jobs.podsAtOnce to what the quota holds"),
         ("experts.jobs.queueName=research", "set jobs.podsAtOnce to what the quota holds"),
+        ("experts.settings.JOB_DEADLINE_S=3600", "needs jobs.podsAtOnce"),
         ("defaults.terminationGracePeriodSeconds=15", "more than ten seconds above"),
         (
             "generation.preStopSeconds=60",
