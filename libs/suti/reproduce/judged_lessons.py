@@ -18,7 +18,7 @@ from suti.reproduce.cells import Cell, CellFolder
 from suti.reproduce.lessons import Lesson
 from suti.reproduce.sources import Taught
 from suti.toyworld.captions import view_of_prompt
-from suti.toyworld.oracle.lineup import FOLLOWING, IDENTIFYING, OTHERS
+from suti.toyworld.oracle.lineup import ANSWERING, OTHERS
 from suti.toyworld.subjects import distractors
 
 JUDGED = "judged-lessons"
@@ -28,7 +28,7 @@ class JudgedCell(Cell):
     """The lessons that an apprentice may learn from, before any filter."""
 
     taught: Taught
-    oracle: str = f"{IDENTIFYING}/{FOLLOWING}"
+    oracle: str = ANSWERING
 
     @classmethod
     def of(cls, taught: Taught) -> "JudgedCell":

@@ -21,7 +21,7 @@ from suti.ml.evaluation.protocols import TOY
 from suti.ml.evaluation.scores import clip_t, likeness
 from suti.ml.model_files import file_digest, folder_digest
 from suti.reproduce.subject_sets import Asked
-from suti.toyworld.oracle.lineup import FOLLOWING, IDENTIFYING, Lineup
+from suti.toyworld.oracle.lineup import ANSWERING, Lineup
 
 _PREPARED = TOY.picture
 
@@ -48,7 +48,7 @@ class Oracle:
     """Whether the nearest of sixteen exact subjects is the true one (chance 1/16), whether it is as asked, and both."""
 
     names = ("identified_16way", "follows_prompt", "overall")
-    version = f"{IDENTIFYING}/{FOLLOWING}"
+    version = ANSWERING
 
     def measure(self, asked: Asked, pictures_NCHW: Tensor) -> Mapping[str, list[float]]:
         """As `Metric` promises."""

@@ -62,7 +62,9 @@ class SubjectJudge:
         fits: list[float] = clip_t(image_ND, text_ND).tolist()
         alike: list[float] = clip_i(image_ND, self._demos_KD.expand(len(pictures), -1, -1)).tolist()
         pictures_NCHW, lineup = stacked(pictures), Lineup(self._subject, self._others)
-        rows = zip(fits, alike, lineup.answers(pictures_NCHW, view), strict=True)
+        renders_NCHW = pictures_NCHW[:0] if renders_NCHW is None else renders_NCHW
+        answers, identified = lineup.answers_and_identified(pictures_NCHW, renders_NCHW, view)
+        rows = zip(fits, alike, answers, strict=True)
         judged = {
             model: [
                 Judged(self._group, prompt, sample, *scores)
@@ -70,7 +72,7 @@ class SubjectJudge:
             ]
             for model, some in pngs.items()
         }
-        return judged, [] if renders_NCHW is None else lineup.identified(renders_NCHW, view)
+        return judged, identified
 
 
 def opened(png: bytes) -> Image.Image:

@@ -25,7 +25,8 @@ from suti.toyworld.views import View
 
 OTHERS: Final = 15  # distractors: 16 subjects in a line-up
 # Judges are code: a change of what they answer is a new number here.
-IDENTIFYING, FOLLOWING = "oracle-1", "prompted-1"
+IDENTIFYING = "oracle-1"
+ANSWERING = f"{IDENTIFYING}/prompted-1"
 _TIE: Final = 1e-7
 
 
@@ -61,21 +62,30 @@ class Lineup:
         return _first_is_nearest(self.errors(pictures_NCHW, view)).tolist()
 
     def answers(self, pictures_NCHW: Tensor, view: View) -> list[Answer]:
-        """What is right about each picture that was drawn for one prompt.
+        """What is right about each picture that was drawn for one prompt; see `answers_and_identified`."""
+        return self.answers_and_identified(pictures_NCHW, pictures_NCHW[:0], view)[0]
 
-        A prompt that asks for nothing is followed by every picture.
+    def answers_and_identified(
+        self, pictures_NCHW: Tensor, renders_NCHW: Tensor, view: View
+    ) -> tuple[list[Answer], list[bool]]:
+        """What is right about each picture that was drawn for one prompt, and whether each of `renders` is identified.
+
+        A prompt that asks for nothing is followed by every picture. All are compared in one go: the renders of a style
+        are composed for each comparison, and take longest.
 
         Args:
             pictures_NCHW: uint8 or float in [0, 255], square, 32 pixels or a multiple of it wide.
+            renders_NCHW: the same of other pictures.
             view: what the prompt asked for; its pose does not matter.
 
         Raises:
             InvalidArgument: pictures of another shape.
         """
-        errors_NS = self.errors(pictures_NCHW, view)
-        follows_N = self._follow(pictures_NCHW, view, errors_NS)
-        both = zip(_first_is_nearest(errors_NS).tolist(), follows_N.tolist(), strict=True)
-        return [Answer(identified, follows) for identified, follows in both]
+        count = len(pictures_NCHW)
+        errors_NS = self.errors(torch.cat([pictures_NCHW, renders_NCHW]), view)
+        identified: list[bool] = _first_is_nearest(errors_NS).tolist()
+        follows: list[bool] = self._follow(pictures_NCHW, view, errors_NS[:count]).tolist()
+        return [Answer(*both) for both in zip(identified[:count], follows, strict=True)], identified[count:]
 
     def _follow(self, pictures_NCHW: Tensor, view: View, errors_NS: Tensor) -> Tensor:
         """Whether each picture is nearer to the asked view than to any other, whoever it shows. Shape: (N,)."""
@@ -88,11 +98,6 @@ class Lineup:
                 error_N = renders.errors(pictures_NCHW[drawn_N], other, every_place=view.style == "photo")[:, 0]
                 follows_N[drawn_N] &= least_N[drawn_N] < error_N - _TIE
         return follows_N
-
-
-def identify(pictures_NCHW: Tensor, subject: Subject, distractors: Sequence[Subject], view: View) -> list[bool]:
-    """Whether each picture, drawn for one prompt, shows the subject rather than any distractor (see the module)."""
-    return Lineup(subject, distractors).identified(pictures_NCHW, view)
 
 
 def _first_is_nearest(errors_NS: Tensor) -> Tensor:

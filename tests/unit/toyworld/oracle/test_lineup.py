@@ -9,7 +9,7 @@ from torch import Tensor
 from suti.core.errors import InvalidArgument
 from suti.core.records import Skill
 from suti.toyworld.oracle.layers import SIZES, TILTS
-from suti.toyworld.oracle.lineup import Lineup, identify
+from suti.toyworld.oracle.lineup import Lineup
 from suti.toyworld.render import render
 from suti.toyworld.seeds import Namespace, subject_of
 from suti.toyworld.subjects import Subject, distractors, draw_subject
@@ -47,13 +47,13 @@ def test_true_renders_in_free_poses_are_identified_and_drawings_of_others_are_no
 def test_noise_is_nobody() -> None:
     subject, others = lineup_of(9)
     noise = torch.randint(0, 256, (16, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    assert sum(identify(noise, subject, others, View(scene="beach"))) <= 4
+    assert sum(Lineup(subject, others).identified(noise, View(scene="beach"))) <= 4
 
 
 def test_styled_renders_are_identified_in_their_style() -> None:
     subject, others = lineup_of(3)
     view = View(style="pop", scene="meadow")
-    assert sum(identify(render([subject] * 8, posed(view, 8, 1)), subject, others, view)) >= 7
+    assert sum(Lineup(subject, others).identified(render([subject] * 8, posed(view, 8, 1)), view)) >= 7
 
 
 def test_the_error_of_an_exact_render_on_the_grid_is_none() -> None:
@@ -92,14 +92,14 @@ def brute_force(picture: Tensor, subject: Subject, view: View) -> float:
 def test_a_tie_is_wrong() -> None:
     subject, others = lineup_of(4)
     picture = render([subject], [View()])
-    assert identify(picture, subject, others, View()) == [True]
-    assert identify(picture, subject, [*others, subject], View()) == [False]
+    assert Lineup(subject, others).identified(picture, View()) == [True]
+    assert Lineup(subject, [*others, subject]).identified(picture, View()) == [False]
 
 
 def test_larger_pictures_are_averaged_down_first() -> None:
     subject, others = lineup_of(5)
     view = View(scene="desert")
-    assert sum(identify(render([subject] * 4, posed(view, 4, 2), size_px=64), subject, others, view)) >= 3
+    assert sum(Lineup(subject, others).identified(render([subject] * 4, posed(view, 4, 2), size_px=64), view)) >= 3
 
 
 def test_impossible_questions_are_refused() -> None:
@@ -107,4 +107,4 @@ def test_impossible_questions_are_refused() -> None:
     with pytest.raises(InvalidArgument, match="distractors"):
         Lineup(subject, [])
     with pytest.raises(InvalidArgument, match="pictures"):
-        identify(torch.zeros(1, 3, 40, 40, dtype=torch.uint8), subject, others, View())
+        Lineup(subject, others).identified(torch.zeros(1, 3, 40, 40, dtype=torch.uint8), View())
