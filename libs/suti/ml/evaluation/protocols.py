@@ -41,11 +41,15 @@ class Preprocessing(BaseModel):
     def spelt(self, side_px: int) -> str:
         """In one word, such as `short256-bicubic-crop224-mean.485,.456,.406-std.229,.224,.225`."""
         resized = round(side_px / self.crop)
-        numbers = [
-            ",".join((f"{value:.3f}".strip("0") if value else "0") for value in row) for row in (self.mean, self.std)
-        ]
+        numbers = [",".join(_number(value) for value in row) for row in (self.mean, self.std)]
         cropped = f"crop{side_px}-" if resized != side_px or self.resize == "short" else ""
         return f"{self.resize}{resized}-{self.interpolation}-{cropped}mean{numbers[0]}-std{numbers[1]}"
+
+
+def _number(value: float) -> str:
+    """To three digits, without zeros at its ends: `.5`, `1.`, `0`."""
+    found = f"{value:.3f}".strip("0")
+    return "0" if found == "." else found
 
 
 class Protocol(BaseModel):

@@ -20,7 +20,7 @@ from suti.ml.png import png_of
 from suti.stages.evaluation.measuring import Missing
 from suti.stages.evaluation.places import drawing_key, failure_key
 from suti.stages.evaluation.plan import EvaluationChanged
-from suti.stages.evaluation.subjects import PICTURE_SUFFIXES, EvaluationSubject, Picture, open_picture
+from suti.stages.evaluation.subjects import EvaluationSubject, Picture, open_picture, picture_files
 from suti.stages.generation.painter import DrawingDiverged
 
 _NOT_YET = "DRAWING_MISSING"
@@ -83,7 +83,8 @@ class FolderDrawings:
     def there(self, subject: EvaluationSubject, prompt: Prompt, *, samples: int) -> list[Drawing]:
         """What the folder has of the prompt."""
         folder = self._folder / subject.name
-        files = [path for place in _by_number(_within(folder)).get(prompt.number, ()) for path in _pictures(place)]
+        places = [place for place in folder.iterdir() if place.is_dir()] if folder.is_dir() else []
+        files = [path for place in _by_number(places).get(prompt.number, ()) for path in picture_files(place)]
         by_sample = _by_number(files)
         wanted = folder / f"{prompt.number:02d}"
         return [Drawing(one, _only(by_sample.get(one, ()), wanted / f"{one}.png")) for one in range(samples)]
@@ -178,17 +179,9 @@ def _only(paths: Sequence[Path], wanted: Path) -> Picture | Missing:
 
 
 def _by_number(paths: Iterable[Path]) -> Mapping[int, list[Path]]:
-    """By the number that a name is: `1` and `01` are one. Masks have other names."""
+    """By the number that a name is: `1` and `01` are one; what has another name is not among them."""
     found: dict[int, list[Path]] = {}
     for path in sorted(paths):
         if path.stem.isascii() and path.stem.isdigit():
             found.setdefault(int(path.stem), []).append(path)
     return found
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return [path for path in _within(folder) if path.suffix.lower() in PICTURE_SUFFIXES]
-
-
-def _within(folder: Path) -> list[Path]:
-    return list(folder.iterdir()) if folder.is_dir() else []

@@ -125,9 +125,13 @@ def _subject(folder: Path, prompts: PromptSet, classes: Mapping[str, str]) -> Ev
             "--subjects", f"nobody knows what {name!r} is: write its class into {told}, or say --class {name}=toy"
         )
     kind: Kind = known.kind if known is not None and known.class_word == class_word else prompts.kind_of(class_word)
-    files = [
+    return EvaluationSubject(name, class_word, kind, tuple(picture_files(folder)))
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """The pictures that lie in a folder, by name; masks are none."""
+    return [
         path
         for path in sorted(folder.iterdir())
         if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.endswith(MASK_SUFFIX)
     ]
-    return EvaluationSubject(name, class_word, kind, tuple(files))
