@@ -1,6 +1,5 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import fields
 from pathlib import Path
 
 import duckdb
@@ -16,7 +15,7 @@ from suti.stages.evaluation.plan import EvaluationChanged, freeze
 from suti.stages.evaluation.rows import REAL, EvaluationRow
 from suti.stages.evaluation.subjects import EvaluationSubject
 from suti.stages.evaluation.summing import sum_up
-from suti.stages.evaluation.totals import Total, differences, totals
+from suti.stages.evaluation.totals import Total, differences
 from suti.stages.evaluation.work import measure_all
 from suti.stages.generation.painter import DrawingDiverged
 from tests.unit.stages.evaluation.conftest import Bench, Colours, MakeBench, picture
@@ -339,46 +338,6 @@ def test_two_systems_are_compared_pair_by_pair_and_what_has_no_pair_is_told(benc
     ordered = [means[0], means[1], dino.mean, dino.mean]  # the four resamples of two subjects
     assert dino.probability == pytest.approx(sum(mean > 0 for mean in ordered) / 4, abs=0.02)
     assert (dino.low, dino.high) == pytest.approx((min(means), max(means)))
-
-
-def _row(subject: str, sample: int, score: float, *, system: str = "one", against: str = "r") -> EvaluationRow:
-    made = dict.fromkeys(field.name for field in fields(EvaluationRow)) | {"references": 3, "references_missing": 0}
-    words = {"subject": subject, "sample": sample, "score": score, "system": system, "against_sha256": against}
-    texts = {name: "" for name in made if made[name] is None and name not in {"seed", "prompt_number"}}
-    return EvaluationRow(**(made | texts | words | {"metric": "dino", "skill": "style", "prompt_number": 0}))  # pyright: ignore[reportArgumentType] - by name
-
-
-def test_a_difference_is_the_first_less_the_second_as_worked_by_hand() -> None:
-    one = [_row("a", 0, 0.9), _row("a", 1, 0.8), _row("b", 0, 0.5)]
-    other = [_row("a", 0, 0.6, system="two"), _row("a", 1, 0.6, system="two"), _row("b", 0, 0.6, system="two")]
-
-    found = differences(one, other)[0]
-
-    # a: +0.3 and +0.2; b: -0.1. Resamples: aa 0.25, ab and ba 0.4 / 3, bb -0.1.
-    assert found.mean == pytest.approx(0.4 / 3)
-    assert (found.low, found.high) == pytest.approx((-0.1, 0.25))
-    assert found.probability == pytest.approx(0.75, abs=0.02)
-
-
-def test_pairs_measured_against_other_references_are_counted_and_not_compared() -> None:
-    one, other = (
-        [_row("a", 0, 0.9), _row("b", 0, 0.8)],
-        [_row("a", 0, 0.6, against="x"), _row("b", 0, 0.6, against="x")],
-    )
-
-    found = differences(one, other)[0]
-
-    assert (found.n, found.mismatched, found.mean, found.probability) == (0, 2, None, None)
-
-
-def test_one_subject_has_a_mean_and_no_interval() -> None:
-    rows = [_row("a", 0, 0.9), _row("a", 1, 0.5)]
-
-    (total,) = [one for one in totals(rows) if one.condition == "all"]
-    found = differences(rows, [_row("a", 0, 0.6), _row("a", 1, 0.6)])[0]
-
-    assert (total.mean, total.low, total.high, total.subjects) == (pytest.approx(0.7), None, None, 1)
-    assert (found.mean, found.low, found.high, found.probability) == (pytest.approx(0.1), None, None, None)
 
 
 def test_systems_that_saw_other_pictures_are_measured_against_others_where_that_matters(bench: MakeBench) -> None:
