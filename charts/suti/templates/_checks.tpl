@@ -33,11 +33,13 @@
 {{- range $name := include "suti.components" . | trim | splitList " " }}
 {{- $c := dict "root" $ "name" $name }}{{ include "suti.component" $c }}
 {{- if ge (add (int $c.values.preStopSeconds) 10) (int $c.values.terminationGracePeriodSeconds) }}{{ fail (printf "%s.terminationGracePeriodSeconds (%d) must be more than ten seconds above its preStopSeconds (%d): raise it, there or in defaults" $name (int $c.values.terminationGracePeriodSeconds) (int $c.values.preStopSeconds)) }}{{ end }}
-{{- if and (eq $name "experts") $c.values.enabled (hasKey $c.values.settings "JOB_DEADLINE_S") (not $c.jobs.podsAtOnce) (not (hasKey $c.values.settings "JOB_PARALLELISM")) }}
+{{- if and (eq $name "experts") $c.values.enabled (not $c.jobs.podsAtOnce) (not (hasKey $c.values.settings "JOB_PARALLELISM")) }}
+{{- if hasKey $c.values.settings "JOB_DEADLINE_S" }}
 {{- fail "experts.settings.JOB_DEADLINE_S needs jobs.podsAtOnce: a job of many shards has one shard's time for each round, and only podsAtOnce says how many a round has" }}
 {{- end }}
-{{- if and (eq $name "experts") $c.values.enabled $c.jobs.queueName (not $c.jobs.podsAtOnce) (not (hasKey $c.values.settings "JOB_PARALLELISM")) (not (hasKey $c.jobs.jobAnnotations "kueue.x-k8s.io/job-min-parallelism")) }}
+{{- if and $c.jobs.queueName (not (hasKey $c.jobs.jobAnnotations "kueue.x-k8s.io/job-min-parallelism")) }}
 {{- fail "jobs.queueName needs jobs.podsAtOnce: Kueue admits a job whole, up to 1,000 pods, and one larger than its quota waits for ever: set jobs.podsAtOnce to what the quota holds, or jobs.jobAnnotations with kueue.x-k8s.io/job-min-parallelism" }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}

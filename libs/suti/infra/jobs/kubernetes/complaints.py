@@ -43,7 +43,7 @@ class Complaints:
         Where some live, only that a quota lets no others in, and lately: other complaints may be of pods long since
         made. `pods` are the last ones of each index.
         """
-        living = sum(pod.phase in ("Pending", "Running") for pod in pods)
+        living = sum(pod.living for pod in pods)
         if job.suspended or living >= wanted(job):
             return []
         told = await self._told(job)

@@ -39,7 +39,7 @@ def explain_job(job: SeenJob, pods: Iterable[SeenPod], warnings: Sequence[str]) 
     told.pop("", None)
     lines = [f"{line} ({count} pods)" if count > 1 else line for line, count in told.most_common(3)]
     if warnings:
-        living = any(pod.phase in ("Pending", "Running") for pod in pods)
+        living = any(pod.living for pod in pods)
         lines.append(("some of its pods cannot be created: " if living else "") + explain_warning(warnings[0]))
     return "; ".join(lines)
 

@@ -67,6 +67,11 @@ class SeenPod:
         """Whether it will not run any more."""
         return self.phase in ("Succeeded", "Failed")
 
+    @property
+    def living(self) -> bool:
+        """Whether it runs, or will."""
+        return self.phase in ("Pending", "Running")
+
 
 def seen_job(job: _Object) -> SeenJob:
     """The fields that matter of a Job."""

@@ -55,9 +55,8 @@ class Follower:
         self._thread = threading.Thread(target=self._follow, name=f"watch {self.kind}", daemon=True)
         self.synced = threading.Event()
         self.problem: ApiFault | None = None
-        self.broken_since: float | None = (
-            None  # monotonic; None: what was asked last, list or watch, has told something
-        )
+        # Monotonic; None: what was asked last, list or watch, has told something.
+        self.broken_since: float | None = None
         self.lists = 0  # how often all were listed
 
     def start(self) -> None:
