@@ -116,7 +116,12 @@ def run_job(main: Callable[[JobContext], None], *, service: str) -> NoReturn:
         code = _attempt(main)
     _leave_code(code)
     logging.shutdown()
-    sys.exit(code)
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    # All is committed and told. A library's threads must not change how it ended: gloo's may ask for Python's lock
+    # while Python is being taken down, and abort the process for it.
+    os._exit(code)
 
 
 def _attempt(main: Callable[[JobContext], None]) -> int:

@@ -10,7 +10,7 @@ import pytest
 from tests.waiting import appears
 
 ENTRY = """
-import os, sys, time
+import atexit, os, sys, time
 from suti.core.errors import BadConfiguration, ExitCode, PermanentError, RetryableError
 from suti.infra.jobs.entry import JobContext, run_job
 from suti.infra.store import Store
@@ -29,6 +29,7 @@ def main(job: JobContext) -> None:
         case "data": raise PermanentError("this shard is broken: drop it")
         case "configuration": raise BadConfiguration("no model: set one")
         case "later": raise RetryableError("the store is away: try again")
+        case "done, and aborted for a library's threads": atexit.register(os.abort)
         case "crash": raise RuntimeError("boom")
         case "wait":
             job.progress(0, 1)
@@ -90,6 +91,13 @@ async def test_a_process_that_no_launcher_started_says_so(tmp_path: Path) -> Non
 
     assert process.returncode == 78
     assert "NOT_A_JOB" in logged.decode()
+
+
+async def test_what_a_library_does_while_python_ends_does_not_change_how_a_job_ended(tmp_path: Path) -> None:
+    process = await start("done, and aborted for a library's threads", tmp_path)
+    await process.communicate()
+
+    assert process.returncode == 0
 
 
 async def test_kubernetes_own_index_will_do(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Takes a checkpoint in the middle and goes on from it with a new trainer. Writes 
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import cast
@@ -59,3 +60,4 @@ def main(out: str, sharing: str, optimizer: str, batch: str, steps: str) -> None
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
+    os._exit(0)  # as a job ends (suti.infra.jobs.entry.run_job)
