@@ -3,12 +3,14 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+from suti.infra.jobs.kubernetes import names
 from suti.infra.jobs.kubernetes.api import KubernetesApi, Object
 from suti.infra.jobs.kubernetes.errors import ApiFault
-from suti.infra.jobs.kubernetes.explain import explain_waiting
-from suti.infra.jobs.kubernetes.seen import waiting
+from suti.infra.jobs.kubernetes.explain import explain_job, explain_waiting, slow_to_start
+from suti.infra.jobs.kubernetes.seen import seen_job, seen_pod, waiting
 from suti.local.findings import Finding, Verdict
 
 OLDEST = (1, 31)
@@ -41,10 +43,17 @@ def check_cluster(api: KubernetesApi, *, namespace: str, release: str) -> Iterat
         return
     for claim in _all(api, f"{core}/persistentvolumeclaims", release_of):
         yield _claim(api, core, claim)
+    launched = [one for one in workloads if names.DIGEST in (one["metadata"].get("annotations") or {})]
     for workload in workloads:
-        if (finding := _workload(api, core, workload)) is not None:
+        if workload not in launched and (finding := _workload(api, core, workload)) is not None:
             yield finding
+    for job in launched:
+        if (finding := _launched(api, core, job, pods)) is not None:
+            yield finding
+    theirs = {str(job["metadata"]["name"]) for job in launched}
     for pod in sorted(pods, key=lambda one: str(one["metadata"]["name"])):
+        if (pod["metadata"].get("labels") or {}).get(names.JOB_NAME) in theirs:
+            continue
         if (trouble := _trouble(pod)) is not None and not (trouble == "failed" and _is_replaced(pod, workloads)):
             yield _pod(api, core, pod, trouble)
 
@@ -71,7 +80,9 @@ def _claim(api: KubernetesApi, core: str, claim: Object) -> Finding:
 
 
 def _workload(api: KubernetesApi, core: str, workload: Object) -> Finding | None:
-    """A line for a workload of services; for what made no pods, why; none for a job that goes on or is done."""
+    """A line for a workload of services; for what made no pods, why; none for a job of the chart that goes on or is
+    done.
+    """
     metadata, spec, status = workload["metadata"], workload.get("spec") or {}, workload.get("status") or {}
     name = str(metadata["name"])
     if "replicas" not in spec:  # a job
@@ -87,6 +98,26 @@ def _workload(api: KubernetesApi, core: str, workload: Object) -> Finding | None
     why = _short(str(refused[0].get("message"))) if refused else _complaint(api, core, workload)
     remedy = f"correct {_VALUES}, or the namespace's quota and Pod Security level" if why else "see its pods below"
     return Finding(name, Verdict.FAIL, f"{ready} of {wanted} ready{': ' if why else ''}{why}", remedy)
+
+
+def _launched(api: KubernetesApi, core: str, job: Object, pods: Iterable[Object]) -> Finding | None:
+    """A line for a run's job that waits or has failed: the run's trouble, not the release's; none for any other."""
+    seen, now = seen_job(job), datetime.now(UTC)
+    its = [pod for one in pods if (pod := seen_pod(one)) is not None and pod.job == seen.name]
+    if seen.failed:
+        remedy = "`suti run why RUN` and `suti dead list` say whose shards these are; docs/runbooks/SutiJobsFail.md"
+        return Finding(f"job {seen.name}", Verdict.WARN, f"failed: {_short(seen.message or seen.ended_as)}", remedy)
+    slow = slow_to_start(its, now=now)
+    warnings = [] if any(pod.living for pod in its) else [_complaint(api, core, job)]
+    why = explain_job(
+        seen,
+        its,
+        [one for one in warnings if one],
+        now=now,
+        slow_start=_complaint_about(api, core, slow[0].uid) if slow else "",
+    )
+    found, _, remedy = why.rpartition(": ")
+    return Finding(f"job {seen.name}", Verdict.WARN, found, remedy) if why else None
 
 
 def _trouble(pod: Object) -> str | None:
@@ -136,7 +167,11 @@ def _pod(api: KubernetesApi, core: str, pod: Object, trouble: str) -> Finding:
 
 def _complaint(api: KubernetesApi, core: str, about: Object) -> str:
     """What the cluster complained of last; empty if nothing."""
-    query = {"fieldSelector": f"involvedObject.uid={about['metadata']['uid']}"}
+    return _complaint_about(api, core, str(about["metadata"]["uid"]))
+
+
+def _complaint_about(api: KubernetesApi, core: str, uid: str) -> str:
+    query = {"fieldSelector": f"involvedObject.uid={uid}"}
     events = [one for one in _all(api, f"{core}/events", query) if one.get("type") == "Warning"]
     newest = max(events, key=lambda one: str(one.get("lastTimestamp") or one.get("eventTime") or ""), default={})
     return _short(str(newest.get("message", "")))

@@ -6,10 +6,13 @@ from urllib.parse import urlsplit
 import pytest
 from kubernetes.client import Configuration
 
+from suti.infra.jobs.kubernetes import names
 from suti.infra.jobs.kubernetes.api import KubernetesApi
 from suti.local.cluster_checks import check_cluster
 from suti.local.findings import Finding, Verdict
 from tests.servers.http import Handler, listening
+from tests.unit.infra.jobs.kubernetes.api_objects import job as launched_job
+from tests.unit.infra.jobs.kubernetes.api_objects import pod as launched_pod
 
 
 def first_word(major: str, minor: str) -> Finding:
@@ -82,3 +85,26 @@ def test_a_failed_pod_is_trouble_only_where_nothing_takes_its_place(
     found = findings({"jobs": jobs, "pods": [failed_pod(owner, "j")]})
 
     assert {subject for subject, verdict in found.items() if verdict is Verdict.FAIL} == trouble
+
+
+BUSY = (
+    "0/3 nodes are available: 3 Insufficient cpu. no new claims to deallocate, "
+    "preemption: 0/3 nodes are available: 3 No preemption victims found for incoming pod."
+)
+
+
+def test_jobs_of_runs_are_a_line_each_and_no_fault_of_the_release() -> None:
+    waits, failed, runs = (
+        launched_job("waits", uid="w", indexes="0-999"),
+        launched_job("failed", uid="f", condition=("Failed", "FailedIndexes", "Job has failed indexes")),
+        launched_job("runs", uid="r"),
+    )
+    for one in (waits, failed, runs):
+        one["metadata"]["annotations"][names.DIGEST] = "0"
+    pods = [launched_pod(at, of="waits", phase="Pending", unschedulable=BUSY) for at in range(950)]
+    pods += [launched_pod(0, of="failed", phase="Failed", exit_code=65), launched_pod(0, of="runs")]
+
+    found = findings({"jobs": [waits, failed, runs], "pods": pods})
+
+    told = {subject: verdict for subject, verdict in found.items() if verdict is not Verdict.OK}
+    assert told == {"job waits": Verdict.WARN, "job failed": Verdict.WARN}

@@ -18,7 +18,7 @@ from suti.infra.jobs.kubernetes.api import KubernetesApi
 from suti.infra.jobs.kubernetes.complaints import Complaints
 from suti.infra.jobs.kubernetes.counting import attempt_outcome, jobs_by_state
 from suti.infra.jobs.kubernetes.errors import ApiFault, KubernetesUnavailable, in_our_words
-from suti.infra.jobs.kubernetes.explain import explain_job
+from suti.infra.jobs.kubernetes.explain import explain_job, slow_to_start
 from suti.infra.jobs.kubernetes.farewell import delete_jobs_of_an_ending_namespace
 from suti.infra.jobs.kubernetes.following import Following
 from suti.infra.jobs.kubernetes.gang import gang_manifest
@@ -187,8 +187,15 @@ class KubernetesJobs:
             return ""
         if trouble := self._following.trouble():
             return f"{trouble}: see the launcher's log, the API server and the launcher's role"
-        pods = self._seen.pods(name).values()
-        return explain_job(job, pods, await self._complaints.of(job, pods))
+        pods, now = self._seen.pods(name).values(), datetime.now(UTC)
+        slow = slow_to_start(pods, now=now)
+        return explain_job(
+            job,
+            pods,
+            await self._complaints.of(job, pods),
+            now=now,
+            slow_start=await self._complaints.of_pod(slow[0]) if slow else "",
+        )
 
     async def release(self, name: str) -> None:
         """See `Jobs.release`: the Job is deleted some time (`ttl_s`) after its end."""

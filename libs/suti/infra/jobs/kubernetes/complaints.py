@@ -1,4 +1,4 @@
-"""What the Job controller complains of: the events of a job that lacks pods, read seldom."""
+"""What Kubernetes complains of: the events of a job that lacks pods, and of a pod that does not start, read seldom."""
 
 import asyncio
 import logging
@@ -52,21 +52,26 @@ class Complaints:
             told = [one for one in told if QUOTA in one.message and one.at and datetime.fromisoformat(one.at) > since]
         return [one.message for one in told]
 
-    async def _told(self, job: SeenJob) -> list[Complaint]:
-        asked_at, told = self._kept.get(job.uid, (-math.inf, []))
+    async def of_pod(self, pod: SeenPod) -> str:
+        """The newest about a pod; empty if nobody complains."""
+        told = await self._told(pod)
+        return told[0].message if told else ""
+
+    async def _told(self, about: SeenJob | SeenPod) -> list[Complaint]:
+        asked_at, told = self._kept.get(about.uid, (-math.inf, []))
         if time.monotonic() - asked_at < _KEPT_S:
             return told
-        query = {"fieldSelector": f"involvedObject.uid={job.uid},type=Warning", "limit": 100}
+        query = {"fieldSelector": f"involvedObject.uid={about.uid},type=Warning", "limit": 100}
         try:
             found = await asyncio.to_thread(self._api.get, self._path, query)
         except ApiFault as fault:
-            _log.warning("cannot read the events of job %s: %s", job.name, fault)
+            _log.warning("cannot read the events of %s: %s", about.name, fault)
             return told
         events = found.get("items") or []
         told = [Complaint(str(one.get("lastTimestamp") or ""), str(one.get("message", ""))) for one in events]
         told.sort(key=lambda one: one.at, reverse=True)
         self._kept = {uid: kept for uid, kept in self._kept.items() if time.monotonic() - kept[0] < _KEPT_S}
-        self._kept[job.uid] = (time.monotonic(), told)
+        self._kept[about.uid] = (time.monotonic(), told)
         return told
 
 

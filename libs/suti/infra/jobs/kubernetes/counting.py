@@ -23,10 +23,13 @@ def attempt_outcome(pod: SeenPod, job: SeenJob | None) -> AttemptOutcome | None:
 
 
 def jobs_by_state(seen: Seen) -> Mapping[str, int]:
-    """How many jobs have a pod that runs, and how many have none and wait; ended ones are not counted."""
+    """How many jobs have a pod that runs, and how many have none and wait; ended ones are not counted.
+
+    A pod that is being deleted is none that runs: on a node that died it looks so for ever.
+    """
     found = {"running": 0, "pending": 0}
     for job in seen.jobs():
         if not (job.ended or job.deleting or job.cancelled):
-            runs = any(pod.phase == "Running" for pod in seen.pods(job.name).values())
+            runs = any(pod.phase == "Running" and not pod.deleting for pod in seen.pods(job.name).values())
             found["running" if runs else "pending"] += 1
     return found

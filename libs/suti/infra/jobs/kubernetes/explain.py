@@ -1,8 +1,11 @@
-"""Why a job does not run, in words: quota, no node that fits and what it lacks, the image, waiting behind others."""
+"""Why a job does not run, in words: quota, no node that fits and what it lacks, the image, a volume, a node that is
+silent, waiting behind others.
+"""
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 
 from suti.infra.jobs.kubernetes.seen import SeenJob, SeenPod
 
@@ -12,10 +15,18 @@ _NODES = re.compile(r"(\d+)/(\d+) nodes are available")
 _NEVER, _BEHIND = "Preemption is not helpful", "No preemption victims found"
 _IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"})
 _CONFIGURATION = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+_SILENT_NODE = (
+    "its node does not say that a deleted pod ended, and until then nothing takes its place: if the node is dead, "
+    "delete it, or taint it node.kubernetes.io/out-of-service"
+)
+_SOON = timedelta(minutes=2)  # most pods are there by then, unless their image is large
+_SILENT = timedelta(minutes=5)  # past its grace: its node would have said long since that it ended
 _MOST_CHARS = 300
 
 
-def explain_job(job: SeenJob, pods: Iterable[SeenPod], warnings: Sequence[str]) -> str:
+def explain_job(
+    job: SeenJob, pods: Iterable[SeenPod], warnings: Sequence[str], *, now: datetime, slow_start: str = ""
+) -> str:
     """What the job waits for; empty if nothing keeps it.
 
     Args:
@@ -23,6 +34,8 @@ def explain_job(job: SeenJob, pods: Iterable[SeenPod], warnings: Sequence[str]) 
         pods: The last pod of each of its indexes.
         warnings: What the Job controller complains of, the newest first (events of type Warning); of a job that has
             some of its pods, what keeps it from the others.
+        now: The time, with a time zone.
+        slow_start: What its node complains of, about the first of those that are `slow_to_start`.
     """
     if job.ended or job.deleting:
         return ""
@@ -37,11 +50,29 @@ def explain_job(job: SeenJob, pods: Iterable[SeenPod], warnings: Sequence[str]) 
     pending = [pod for pod in pods if pod.phase == "Pending" and not pod.deleting]
     told = Counter(explain_pod(pod) for pod in pending)
     told.pop("", None)
+    if slow_start:
+        told[f"its pod cannot start ({_short(slow_start)}): correct its volumes and their secrets, or the node"] = len(
+            slow_to_start(pods, now=now)
+        )
+    if silent := sum(_on_a_silent_node(pod, now) for pod in pods):
+        told[_SILENT_NODE] = silent
     lines = [f"{line} ({count} pods)" if count > 1 else line for line, count in told.most_common(3)]
     if warnings:
         living = any(pod.living for pod in pods)
         lines.append(("some of its pods cannot be created: " if living else "") + explain_warning(warnings[0]))
     return "; ".join(lines)
+
+
+def slow_to_start(pods: Iterable[SeenPod], *, now: datetime) -> list[SeenPod]:
+    """Those that are on their way for longer than a pod should be: only events say why."""
+    return [
+        pod
+        for pod in pods
+        if pod.phase == "Pending"
+        and not pod.deleting
+        and not explain_pod(pod)
+        and now - datetime.fromisoformat(pod.created_at) > _SOON
+    ]
 
 
 def explain_pod(pod: SeenPod) -> str:
@@ -71,6 +102,10 @@ def explain_warning(message: str) -> str:
     if "violates PodSecurity" in message:
         return f"the namespace's Pod Security level forbids its pods ({_short(message)}): correct the job template"
     return f"its pods cannot be created ({_short(message)})"
+
+
+def _on_a_silent_node(pod: SeenPod, now: datetime) -> bool:
+    return pod.living and pod.deleting and now - datetime.fromisoformat(pod.leaves_at) > _SILENT
 
 
 def _unschedulable(message: str, written_in: str) -> str:

@@ -56,7 +56,7 @@ class SeenPod:
     order: tuple[str, int]  # later pods of the index are greater
     phase: str
     failures: int  # of the pods before it
-    deleting: bool = False
+    leaves_at: str = ""  # RFC 3339, UTC: when its node should have ended it at the latest; empty: nobody deletes it
     disrupted: bool = False
     exit_code: int | None = None
     reason: str = ""  # that its process left, or why it cannot start
@@ -66,6 +66,16 @@ class SeenPod:
     def ended(self) -> bool:
         """Whether it will not run any more."""
         return self.phase in ("Succeeded", "Failed")
+
+    @property
+    def created_at(self) -> str:
+        """RFC 3339, UTC."""
+        return self.order[0]
+
+    @property
+    def deleting(self) -> bool:
+        """Whether somebody deleted it, and it is still there."""
+        return bool(self.leaves_at)
 
     @property
     def living(self) -> bool:
@@ -126,7 +136,7 @@ def seen_pod(pod: _Object) -> SeenPod | None:
         order=(metadata.get("creationTimestamp", ""), failures + _number(annotations.get(names.IGNORED_FAILURES))),
         phase=sys.intern(phase),
         failures=failures,
-        deleting="deletionTimestamp" in metadata,
+        leaves_at=metadata.get("deletionTimestamp", ""),
         disrupted=any(one["type"] == "DisruptionTarget" and one.get("status") == "True" for one in conditions),
         exit_code=code,
         reason=sys.intern(reason[:_MOST_CHARS]),
@@ -234,6 +244,7 @@ class Seen:
 
 def _ending(status: _Object) -> tuple[int | None, str, str]:
     """Exit code, reason and message of a failed pod."""
+    node_says = str(status.get("reason") or ""), str(status.get("message") or "")
     for container in status.get("containerStatuses") or []:
         ended = (container.get("state") or {}).get("terminated")
         if ended is None:
@@ -242,8 +253,10 @@ def _ending(status: _Object) -> tuple[int | None, str, str]:
         code = ended.get("exitCode")
         if ended.get("reason") == "OOMKilled":
             reason, message = "KILLED", "it took more memory than its limit: raise resources.limits.memory"
+        elif node_says[0] == "Evicted":  # its last line of log does not know why
+            reason, message = "KILLED", f"its node evicted it: {node_says[1]}"
         return code, reason, message
-    return None, str(status.get("reason") or ""), str(status.get("message") or "")
+    return None, *node_says
 
 
 def _left_word(text: str) -> tuple[str, str]:

@@ -51,7 +51,8 @@ def pod(
     waiting: tuple[str, str] | None = None,
     unschedulable: str = "",
     disrupted: bool = False,
-    deleting: bool = False,
+    evicted: str = "",
+    leaves_at: str = "",
 ) -> Object:
     """A pod of an Indexed Job."""
     state: Object = {}
@@ -76,9 +77,11 @@ def pod(
             "batch.kubernetes.io/job-index-failure-count": str(failures),
         },
     }
-    if deleting:
-        metadata["deletionTimestamp"] = created
+    if leaves_at:
+        metadata["deletionTimestamp"] = leaves_at
+    node_says = {"reason": "Evicted", "message": evicted} if evicted else {}
+    containers = [{"state": state}] if state else []
     return {
         "metadata": metadata,
-        "status": {"phase": phase, "conditions": conditions, "containerStatuses": [{"state": state}] if state else []},
+        "status": {"phase": phase, "conditions": conditions, "containerStatuses": containers, **node_says},
     }

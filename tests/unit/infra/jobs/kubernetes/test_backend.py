@@ -240,6 +240,20 @@ async def test_why_no_pod_can_be_made_is_asked_of_the_events(small: SmallApi, la
     assert await jobs.waits_for("never-was") == ""
 
 
+async def test_why_a_pod_is_long_on_its_way_is_asked_of_its_own_events(small: SmallApi, launch: Launchers) -> None:
+    jobs = launch()
+    await jobs.start(SPEC)
+    small.put("/api/v1/namespaces/suti/pods/work-0", pod(0, phase="Pending", waiting=("ContainerCreating", "")))
+    message = 'MountVolume.SetUp failed for volume "models": secret "models-key" not found'
+    event = {"metadata": {"name": "e"}, "message": message, "lastTimestamp": "2026-01-01T00:00:00Z"}
+    small.put("/api/v1/namespaces/suti/events/e", event)
+
+    async def is_said() -> bool:
+        return (await jobs.waits_for("work")).startswith(f"its pod cannot start ({message})")
+
+    await becomes(is_said, limit_s=10)
+
+
 async def test_a_quota_that_lets_in_some_pods_of_a_job_is_said_while_they_run(
     small: SmallApi, launch: Launchers
 ) -> None:

@@ -1,8 +1,10 @@
 """The messages are those of Kubernetes 1.34, word by word."""
 
+from datetime import UTC, datetime
+
 import pytest
 
-from suti.infra.jobs.kubernetes.explain import explain_job
+from suti.infra.jobs.kubernetes.explain import explain_job, slow_to_start
 from suti.infra.jobs.kubernetes.seen import seen_job, seen_pod
 from tests.unit.infra.jobs.kubernetes.api_objects import Object, job, pod
 
@@ -31,9 +33,14 @@ POLICY = (
 )
 
 
-def words(of: Object, *pods: Object, warnings: tuple[str, ...] = ()) -> str:
+NOW = datetime(2026, 1, 1, 0, 10, tzinfo=UTC)
+JUST_NOW, LONG_SINCE = "2026-01-01T00:09:30Z", "2026-01-01T00:01:00Z"
+MOUNT = 'MountVolume.SetUp failed for volume "models": secret "models-key" not found'
+
+
+def words(of: Object, *pods: Object, warnings: tuple[str, ...] = (), slow_start: str = "") -> str:
     seen = [found for one in pods if (found := seen_pod(one)) is not None]
-    return explain_job(seen_job(of), seen, warnings)
+    return explain_job(seen_job(of), seen, warnings, now=NOW, slow_start=slow_start)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +82,27 @@ def test_many_pods_that_wait_for_the_same_are_counted() -> None:
     waiting = [pod(position, phase="Pending", unschedulable=BUSY) for position in range(3)]
 
     assert words(job(), *waiting).endswith("(3 pods)")
+
+
+def test_a_pod_that_is_long_on_its_way_is_told_with_what_its_node_complains_of() -> None:
+    making = ("ContainerCreating", "")
+    pods = [
+        pod(0, phase="Pending", waiting=making, created=LONG_SINCE),
+        pod(1, phase="Pending", waiting=making, created=JUST_NOW),
+        pod(2, phase="Pending", unschedulable=BUSY, created=LONG_SINCE),
+    ]
+    seen = [found for one in pods if (found := seen_pod(one)) is not None]
+
+    assert [one.position for one in slow_to_start(seen, now=NOW)] == [0]
+    assert f"its pod cannot start ({MOUNT}): correct its volumes" in words(job(), *pods, slow_start=MOUNT)
+
+
+def test_a_deleted_pod_whose_node_never_says_that_it_ended_is_told() -> None:
+    lost, leaving = pod(0, leaves_at=LONG_SINCE), pod(1, leaves_at=JUST_NOW)
+
+    assert "node.kubernetes.io/out-of-service" in words(job(), lost, leaving)
+    assert "(2 pods)" not in words(job(), lost, leaving)
+    assert words(job(), leaving, pod(2, phase="Failed", exit_code=143, leaves_at=LONG_SINCE)) == ""
 
 
 def test_what_runs_or_ended_waits_for_nothing() -> None:

@@ -56,6 +56,15 @@ def test_an_index_that_left_no_word_is_named_by_its_code_and_shows_the_end_of_it
     assert (found.indexes[1].reason, found.indexes[1].exit_code) == ("KILLED", 137)
 
 
+def test_a_pod_that_its_node_evicted_tells_the_nodes_reason_and_not_its_last_line_of_log() -> None:
+    told = "Usage of EmptyDir volume exceeds the limit 20Gi"
+
+    found = status(job(failed="0"), pod(0, phase="Failed", exit_code=137, told="step 12 of 60", evicted=told))
+
+    assert (found.indexes[0].exit_code, found.indexes[0].reason) == (137, "KILLED")
+    assert found.indexes[0].message == f"its node evicted it: {told}"
+
+
 def test_being_stopped_counts_no_attempt_by_code_or_by_condition() -> None:
     stopped = status(
         job(), pod(0, phase="Failed", exit_code=143), pod(1, phase="Failed", exit_code=137, disrupted=True)
