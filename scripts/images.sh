@@ -4,6 +4,7 @@
 #   scripts/images.sh [NAME ...]     NAME: light, grouping, models; all if none is given
 #
 # TAG=0.1.0             their tag; unset: the version in pyproject.toml, which is the chart's default
+# RAY=1                 the grouping image can hand its work to a Ray cluster, and is larger for it
 # REGISTRY=…            push there (as IMAGES are named, `localhost` is none); unset: localhost, nothing is pushed
 # IMAGE_TOOL="docker"   docker, podman or buildah; unset: the first of them that is there
 # IMAGE_FLAGS="…"       more flags for the build
@@ -23,6 +24,9 @@ declare -A HAS=(
   [models]="suti_clustering.__main__ suti_captioning.__main__ suti_filtering.__main__ suti_generation.__main__ suti_experts.job suti_apprentice.job suti.cli.main suti.cli.run torch diffusers peft"
 )
 declare -A LACKS=([light]="torch diffusers daft numpy" [grouping]="torch diffusers kubernetes minio" [models]="kubernetes minio triton")
+if [[ -n "${RAY:-}" ]]; then
+  EXTRAS[grouping]=clustering-ray LARGEST_MB[grouping]=1200 HAS[grouping]+=" ray"
+fi
 readonly TORCH_COPIES_GB=12 # the layer in the builder's store, once more while it is committed
 
 die() { echo "images: $*" >&2; exit 1; }

@@ -135,17 +135,19 @@ async def test_a_crawl_is_grouped_by_a_process_without_torch(nats_server: NatsSe
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_selection_without_torch_says_what_to_install(nats_server: NatsServer, tmp_path: Path) -> None:
-    environment = {
-        **os.environ,
-        "SUTI_CLUSTERING_NATS_URL": nats_server.url,
-        "SUTI_CLUSTERING_STORE_URL": f"file://{tmp_path}/store",
-        "SUTI_CLUSTERING_STAGES": "both",
-    }
+@pytest.mark.parametrize(
+    ("setting", "extra"),
+    [({"STAGES": "both"}, "clustering-score"), ({"RAY_ADDRESS": "ray-head:6379"}, "clustering-ray")],
+)
+def test_a_service_without_what_its_settings_need_does_not_start_and_says_what_to_install(
+    nats_server: NatsServer, tmp_path: Path, setting: dict[str, str], extra: str
+) -> None:
+    told = {"NATS_URL": nats_server.url, "STORE_URL": f"file://{tmp_path}/store", **setting}
+    environment = {**os.environ, **{f"SUTI_CLUSTERING_{name}": value for name, value in told.items()}}
     process = launch("clustering", "suti_clustering", environment=environment, log=tmp_path / "log")
 
     assert process.wait(LIMIT_S) not in {0, None}
-    assert "install suti[clustering-score]" in (tmp_path / "log").read_text()
+    assert f"install suti[{extra}]" in (tmp_path / "log").read_text()
 
 
 @pytest.mark.slow

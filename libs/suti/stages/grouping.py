@@ -50,7 +50,7 @@ def run_shard(
         CrawlUnreadable: no such file or folder, or nothing in it is a crawl of that format.
         CrawlChanged: the input's SHA-256 is not the run's.
         StoreUnavailable, StoreRefused, BucketMissing: of a crawl in a bucket, which `buckets` opens.
-        RayMissing, RayAway: of a `place` that is a Ray cluster.
+        RayAway: of a `place` that is a Ray cluster.
     """
     started = time.monotonic()
     files = crawl_files(spec.input.url, spec.input.format, remote=buckets)

@@ -10,7 +10,7 @@ from suti.core import keys
 from suti.core.bucket_access import BucketAccess
 from suti.core.records import Stage
 from suti.infra.ledger import Ledger
-from suti.ml.clusters.engine import use_ray
+from suti.ml.clusters.engine import require_ray, use_ray
 
 
 class GroupingPlace(Protocol):
@@ -32,14 +32,20 @@ class ThisProcess:
 
 @dataclass(frozen=True)
 class RayCluster:
-    """A Ray cluster. What all of its nodes see is the store, so tables lie there, and are deleted in the end."""
+    """A Ray cluster. What all of its nodes see is the store, so tables lie there, and are deleted in the end.
+
+    Raises RayMissing, so that a service without Ray does not start, and no run waits for it.
+    """
 
     address: str
     access: BucketAccess
 
+    def __post_init__(self) -> None:
+        require_ray(self.address)
+
     @contextmanager
     def scratch(self, ledger: Ledger, *, fence: str | None) -> Generator[str]:
-        """A prefix of the run's own. Raises RayMissing, RayAway."""
+        """A prefix of the run's own. Raises RayAway."""
         use_ray(self.address, self.access)
         prefix = keys.scratch(ledger.run_id, Stage.GROUPING, 0, f"{fence or 'lone'}")
         try:

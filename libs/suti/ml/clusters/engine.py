@@ -17,7 +17,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 import daft
 from daft.io import IOConfig, S3Config
 
-__all__ = ["RayAway", "RayMissing", "daft", "use_ray"]
+__all__ = ["RayAway", "RayMissing", "daft", "require_ray", "use_ray"]
 
 
 class RayMissing(BadConfiguration):
@@ -32,6 +32,12 @@ class RayAway(RetryableError):
     reason: ClassVar[str] = "RAY_AWAY"
 
 
+def require_ray(address: str) -> None:
+    """Raises RayMissing where nothing could ask the cluster at this address."""
+    if find_spec("ray") is None:
+        raise RayMissing(f"grouping is to run on Ray at {address}: install suti[clustering-ray] (images: RAY=1)")
+
+
 def use_ray(address: str, access: BucketAccess) -> None:
     """From now on all programs of this process run on that Ray cluster, whose nodes have `suti[clustering]`.
 
@@ -42,8 +48,7 @@ def use_ray(address: str, access: BucketAccess) -> None:
         RayMissing: install `suti[clustering-ray]`.
         RayAway: nobody answers there.
     """
-    if find_spec("ray") is None:
-        raise RayMissing(f"grouping is to run on Ray at {address}: install suti[clustering-ray]")
+    require_ray(address)
     try:
         daft.set_runner_ray(address=address, noop_if_initialized=True)
     except (ConnectionError, RuntimeError, ValueError) as error:
