@@ -114,7 +114,7 @@ test-charts: $(READY) chart-tools ## The chart's tests over rendered manifests
 	$(BIN)/pytest tests/charts $(ARGS)
 
 .PHONY: test-cluster
-test-cluster: $(READY) chart-tools ## The tests on a real cluster: KUBECONFIG=..., LOAD_IMAGE="kind load docker-image" if images must be loaded, SUTI_EARLIER=COMMIT to upgrade from (unset: 943e53f, if `scripts/earlier_images.sh 943e53f` was run)
+test-cluster: $(READY) chart-tools ## The tests on a real cluster: KUBECONFIG=..., LOAD_IMAGE="kind load docker-image" if images must be loaded, SUTI_BUILD=1 if they must be built, SUTI_EARLIER=COMMIT to upgrade from (unset: 943e53f)
 	@scripts/test_cluster.sh $(BIN)/pytest $(ARGS)
 
 .PHONY: chart-tools

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.charts.rendering import CHART, COMPONENTS, ROOT
+from tests.cluster.release import own_models
 from tests.cluster.release.conftest import disc_pictures, images_of, new_namespace
 from tests.cluster.release.installed import GENERATED, NAME, Release, within
 from tests.cluster.release.kube import Refused
@@ -39,11 +40,16 @@ def earlier_chart(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def earlier(kubeconfig: Path, earlier_chart: Path, tmp_path: Path) -> Generator[Release]:
-    """That chart with its images, in a namespace of its own; gone afterwards."""
+    """That chart with its images, in a namespace of its own; gone afterwards.
+
+    Models lie in a volume, and stay what the run began with: the toy models in the images are others by now.
+    """
     with new_namespace(kubeconfig) as kube:
         registry = os.environ.get("SUTI_IMAGE_REGISTRY") or "localhost"
-        release = Release(kube, images_of(kube, registry, earlier_commit()), tmp_path, chart=earlier_chart)
+        images = images_of(kube, registry, earlier_commit())
+        release = Release(kube, images | own_models.SETTINGS, tmp_path, chart=earlier_chart)
         try:
+            own_models.keep_models_of(release.image("models"), kube)
             release.install()
             release.start_client()
         except (Refused, AssertionError) as refused:
