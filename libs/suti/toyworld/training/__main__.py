@@ -13,7 +13,7 @@ from suti.toyworld.training.base import train_base
 from suti.toyworld.training.clip import train_clip
 from suti.toyworld.training.dino import draw_views, train_dino
 from suti.toyworld.training.drawings import draw_of_all_skills, draw_raw_clusters
-from suti.toyworld.training.joint import JointRecipe, train_together
+from suti.toyworld.training.joint import JointRecipe, train_together, weight_as_single
 from suti.toyworld.training.pool import captioned_pool
 from suti.toyworld.training.superres import (
     FACTOR,
@@ -75,7 +75,8 @@ def _train_drawers(options: argparse.Namespace, folder: Path) -> None:
         train_base(captioned_pool(clusters, singles), folder / "base", steps=options.base_steps, progress=_bar("base"))
     if "warmstart" in options.models:
         recipe = JointRecipe(steps=options.warmstart_steps)
-        train_together(clusters, captioned_pool(singles), folder, recipe=recipe, progress=_bar("warmstart"))
+        pool = captioned_pool(singles, weight=weight_as_single)
+        train_together(clusters, pool, folder, recipe=recipe, progress=_bar("warmstart"))
 
 
 def _bar(name: str) -> TrainingCallback:

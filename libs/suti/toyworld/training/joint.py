@@ -1,4 +1,4 @@
-"""Training the toy base and its warm start together: one network, half of its rows with demonstrations.
+"""Training the toy base and its warm start together: one network, a part of its rows with demonstrations.
 
 Rows without demonstrations never touch the added attention, so the UNet alone is the base; with it, it is the warm
 start (the paper's Re-Imagen mode). Why together: docs/decisions/0006.
@@ -28,6 +28,7 @@ from suti.ml.subject.files import SubjectModel, load_subject_model, save_subject
 from suti.toyworld.captions import caption
 from suti.toyworld.training.drawings import Drawings
 from suti.toyworld.training.pool import CaptionedPool
+from suti.toyworld.views import View
 
 _KEEP_TEXT, _KEEP_DEMONSTRATIONS = 0.9, 0.85
 
@@ -37,14 +38,23 @@ class JointRecipe:
     """How much of what in a step; what the committed models had of it: docs/decisions/0007."""
 
     steps: int
-    subjects: int = 8
+    subjects: int = 4
     demonstrations: int = 3
     targets: int = 4
-    singles: int = 8
+    singles: int = 72
     shown_to_itself: float = 0.3  # share of subjects whose first target is among its demonstrations, falling to 0
     learning_rate: float = 6e-4
     betas: tuple[float, float] = (0.9, 0.99)
     save_every: int = 250
+
+
+def weight_as_single(view: View) -> float:
+    """How often a picture with a text of its own is shown: a hat is few pixels of few pictures, and a base that cannot
+    draw one has nothing to teach (docs/decisions/0015).
+    """
+    if view.accessory != "none":
+        return 4.0
+    return 2.0 if view.attribute != "none" or view.style != "photo" else 1.0
 
 
 @dataclass(frozen=True)

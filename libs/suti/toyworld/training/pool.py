@@ -3,7 +3,7 @@
 Legend: P pictures, N pictures of a batch, C channels, H height, W width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +13,7 @@ from suti.core.seeds import derive_seed
 from suti.ml.diffusion.pixels import from_pixels
 from suti.toyworld.captions import caption
 from suti.toyworld.training.drawings import Drawings
+from suti.toyworld.views import View
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,13 @@ class CaptionedPool:
 
     pictures_PCHW: Tensor  # uint8
     captions: Sequence[Sequence[str]]
+    weights_P: Tensor  # how often each is shown, in proportion
     seed: int = 0
 
     def captioned(self, step: int, count: int) -> tuple[Tensor, list[str]]:
         """The pictures of a step with one of their captions each. Shapes: (N, C, H, W) in [-1, 1], N texts."""
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "pool", step))
-        index_N = torch.randint(0, len(self.captions), (count,), generator=generator)
+        index_N = torch.multinomial(self.weights_P, count, replacement=True, generator=generator)
         choice_N = torch.rand(count, generator=generator)
         texts: list[str] = [
             self.captions[int(index)][int(choice * len(self.captions[int(index)]))]
@@ -39,8 +41,12 @@ class CaptionedPool:
         return sorted({text for texts in self.captions for text in texts})
 
 
-def captioned_pool(*drawings: Drawings, seed: int = 0) -> CaptionedPool:
-    """All pictures, each with what can be said in full, in part, and of the class alone."""
+def captioned_pool(
+    *drawings: Drawings, seed: int = 0, weight: Callable[[View], float] = lambda _: 1.0
+) -> CaptionedPool:
+    """All pictures, each with what can be said in full, in part, and of the class alone, shown as often as its view
+    weighs.
+    """
     captions = [
         [
             caption(subject, view, seed=derive_seed(seed, "caption", row, share), detail=detail)
@@ -49,4 +55,5 @@ def captioned_pool(*drawings: Drawings, seed: int = 0) -> CaptionedPool:
         for drawn in drawings
         for row, (subject, view) in enumerate(zip(drawn.subjects, drawn.views, strict=True))
     ]
-    return CaptionedPool(torch.cat([drawn.pictures_PCHW for drawn in drawings]), captions, seed)
+    weights_P = torch.tensor([weight(view) for drawn in drawings for view in drawn.views])
+    return CaptionedPool(torch.cat([drawn.pictures_PCHW for drawn in drawings]), captions, weights_P, seed)
