@@ -10,6 +10,7 @@ from suti.local.demo.judge import as_score
 from suti.ml.evaluation.intervals import bootstrap_mean, compare
 from suti.report.facts import Score
 from suti.reproduce.drawings import DrawingCell
+from suti.reproduce.metrics import judges
 from suti.reproduce.rival_steps import steps_of
 from suti.reproduce.rows import Row, figure_row, missing_row, score_row
 from suti.reproduce.scoring import Scored, drawing_seconds, failures, scored, seconds_to_first_picture
@@ -50,7 +51,7 @@ class Condition:
 
     @property
     def protocol_id(self) -> str:
-        """Which subjects, prompts, pictures and references; never how they were drawn.
+        """Which subjects, prompts, pictures, references and judges; never how they were drawn.
 
         Pictures that were asked for with prompts of one skill are others than those of a skill among mixed prompts.
         """
@@ -58,7 +59,8 @@ class Condition:
         seeds = ",".join(str(one.seed) for one in sets)
         asked = f"/all:{sets[0].skill}" if sets[0].skill is not None else ""
         asked += f"/only:{self.skill}" if self.skill is not None else ""
-        return f"toy-unseen-16way/{sets[0].subjects}x1x{sets[0].pictures_each}{asked}/r{REFERENCES}/s{seeds}"
+        drawn = f"toy-unseen-16way/{sets[0].subjects}x1x{sets[0].pictures_each}{asked}/r{REFERENCES}/s{seeds}"
+        return f"{drawn};{judges()}"
 
 
 def rows_of(experiment: str, conditions: Sequence[Condition], out: Path) -> list[Row]:

@@ -24,6 +24,7 @@ from suti.reproduce.subject_sets import Asked
 from suti.toyworld.oracle.lineup import ANSWERING, Lineup
 
 _PREPARED = TOY.picture
+_SHORT = 12  # digits of a hash
 
 
 class Metric(Protocol):
@@ -39,6 +40,11 @@ class Metric(Protocol):
         """The SHA-256 of the model it measures with, or a version of its own."""
         ...
 
+    @property
+    def judge(self) -> str:
+        """Who measures, as protocols say it."""
+        ...
+
     def measure(self, asked: Asked, pictures_NCHW: Tensor) -> Mapping[str, list[float]]:
         """By name, a value for each picture. Shape: (N, C, H, W) uint8."""
         ...
@@ -49,6 +55,7 @@ class Oracle:
 
     names = ("identified_16way", "follows_prompt", "overall")
     version = ANSWERING
+    judge = f"oracle={ANSWERING}"
 
     def measure(self, asked: Asked, pictures_NCHW: Tensor) -> Mapping[str, list[float]]:
         """As `Metric` promises."""
@@ -71,6 +78,11 @@ class Clip:
     def version(self) -> str:
         """Of the toy CLIP's weights."""
         return _digest(packaged_models() / "clip" / CLIP_WEIGHTS)
+
+    @property
+    def judge(self) -> str:
+        """Its weights; pictures are prepared as it says itself."""
+        return f"clip={self.version[:_SHORT]}"
 
     def measure(self, asked: Asked, pictures_NCHW: Tensor) -> Mapping[str, list[float]]:
         """As `Metric` promises."""
@@ -98,6 +110,11 @@ class Dino:
         """Of the model's folder, and how pictures are prepared for it."""
         return f"{_digest(self._folder)}/{_PREPARED.model_dump_json()}"
 
+    @property
+    def judge(self) -> str:
+        """Its folder, and the protocol by which pictures are prepared for it."""
+        return f"dino=cls@{_digest(self._folder)[:_SHORT]},{TOY.name}"
+
     def measure(self, asked: Asked, pictures_NCHW: Tensor) -> Mapping[str, list[float]]:
         """As `Metric` promises."""
         encoder = _dino(self._folder)
@@ -112,6 +129,11 @@ def all_metrics() -> tuple[Metric, ...]:
     """Every metric there is; DINO where the toy DINO comes along."""
     dino = packaged_models() / "dino"
     return (Oracle(), Clip(), *([Dino(dino)] if dino.is_dir() else []))
+
+
+def judges() -> str:
+    """Who measures, in one word."""
+    return ";".join(one.judge for one in all_metrics())
 
 
 @cache

@@ -56,7 +56,8 @@ class SuperresPlan:
 
     def protocol_id(self, seeds: Sequence[int]) -> str:
         """Which subjects of each seed, prompts, pictures and judge."""
-        return f"toy-unseen-16way-x4/{self.subjects}x1x{self.pictures_each}/s{','.join(map(str, seeds))}"
+        drawn = f"toy-unseen-16way-x4/{self.subjects}x1x{self.pictures_each}/s{','.join(map(str, seeds))}"
+        return f"{drawn};oracle={IDENTIFYING}"
 
     def cells(self) -> list[SuperresCell]:
         """Some subjects each, seed by seed."""

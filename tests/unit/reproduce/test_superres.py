@@ -83,8 +83,8 @@ def test_a_seed_that_was_not_run_leaves_the_others_their_rows_and_no_verdict_is_
     measured(tmp_path)
     rows = rows_of(SuperresPlan(subjects=8, pictures_each=1, seeds=(0, 1)), CellFolder(tmp_path))
 
-    assert {row.protocol_id.split("/")[-1] for row in rows if row.mean is None} == {"s1"}
-    assert {row.protocol_id.split("/")[-1] for row in rows if row.mean is not None} == {"s0"}
+    assert {row.protocol_id.split(";")[0][-2:] for row in rows if row.mean is None} == {"s1"}
+    assert {row.protocol_id.split(";")[0][-2:] for row in rows if row.mean is not None} == {"s0"}
     assert {line.rsplit(": ", 1)[1] for line in verdict(rows)} == {"not measured"}
 
 
