@@ -74,7 +74,8 @@ def wire(settings: GenerationSettings, bus: Bus) -> Service:
     return Service(
         server,
         workers=[settings.make_worker(bus, store, stage=STAGE, handle=work.handle, concurrency=2)],
-        tasks=[painter.run, batches.keep_going, promoted.run],
+        tasks=[batches.keep_going, promoted.run],
+        behind=[painter.run],
         get_ready=promoted.look,
     )
 

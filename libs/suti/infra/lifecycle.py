@@ -15,6 +15,9 @@ from suti.infra.rpc.server import RpcServer
 _log = logging.getLogger(__name__)
 
 
+Endless = Callable[[asyncio.Event], Coroutine[Any, Any, None]]  # given the event that asks it to end
+
+
 class LoopEnded(RetryableError):
     """Work that is endless came to an end although nobody asked: a bug. Whoever started the process starts it again."""
 
@@ -25,7 +28,8 @@ async def serve(
     *,
     server: RpcServer,
     workers: Sequence[Worker] = (),
-    tasks: Sequence[Callable[[asyncio.Event], Coroutine[Any, Any, None]]] = (),
+    tasks: Sequence[Endless] = (),
+    behind: Sequence[Endless] = (),
     drain_s: float,
     on_ready: Callable[[], Awaitable[None]] | None = None,
     on_stop: Callable[[], Awaitable[None]] | None = None,
@@ -33,18 +37,19 @@ async def serve(
 ) -> None:
     """Serves until SIGTERM or SIGINT, then returns: the process ends with 0.
 
-    `workers` take tickets; `tasks` are other endless work, given the event that asks them to end. `on_ready` runs once
-    the server listens (load the model, say so to health); `on_stop` last, after everything drained (close bus,
-    telemetry). `port_file` is written, whole, when the server listens: `host:port`.
+    `workers` take tickets; `tasks` are other endless work, `behind` that which calls and tickets wait for. `on_ready`
+    runs once the server listens (load the model, say so to health); `on_stop` last, after everything drained (close
+    bus, telemetry). `port_file` is written, whole, when the server listens: `host:port`.
 
-    At the signal: health says NOT_SERVING, workers take no more, all that is in hand has `drain_s` together. A second
-    signal ends the drain at once. If a worker, a task or `on_ready` fails, everything is drained, its error raised: a
-    process that answers calls and does no work would look well.
+    At the signal: health says NOT_SERVING, workers take no more, tasks are asked to end, all that is in hand has
+    `drain_s` together; what is `behind` goes on until no call and no ticket is in hand. A second signal ends the drain
+    at once. If a worker, a task or `on_ready` fails, everything is drained, its error raised: a process that answers
+    calls and does no work would look well.
 
     Raises:
         LoopEnded: a worker or a task returned before it was asked to.
     """
-    stop, hurry = asyncio.Event(), asyncio.Event()
+    stop, hurry, alone = asyncio.Event(), asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def on_signal(number: signal.Signals) -> None:
@@ -54,6 +59,7 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
     working: list[asyncio.Task[None]] = []
+    waited_for: list[asyncio.Task[None]] = []
     try:
         await server.start()
         _log.info("listening on %s", server.address)
@@ -61,8 +67,9 @@ async def serve(
             _write(port_file, server.address)
         working.extend(asyncio.create_task(worker.run(stop), name=f"worker {worker.stage}") for worker in workers)
         working.extend(asyncio.create_task(task(stop)) for task in tasks)
+        waited_for.extend(asyncio.create_task(task(alone)) for task in behind)
         getting_ready = [asyncio.create_task(_ready(on_ready), name="getting ready")] if on_ready else []
-        ended = await _until_stopped_or_failed(stop, working, getting_ready)
+        ended = await _until_stopped_or_failed(stop, [*working, *waited_for], getting_ready)
         for task in getting_ready:
             if task.done() and not task.cancelled():
                 task.result()
@@ -71,12 +78,12 @@ async def serve(
         stop.set()
         deadline = time.monotonic() + drain_s
         await server.drain()
-        await _drain(server, working, hurry, deadline=deadline)
+        await _drain(server, working, (waited_for, alone), hurry, deadline=deadline)
         if on_stop is not None:
             await on_stop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
-    for task in working:
+    for task in (*working, *waited_for):
         if task.done() and not task.cancelled():
             task.result()  # raises what it failed with
     if ended is not None:
@@ -138,9 +145,21 @@ async def _until_stopped_or_failed(
 
 
 async def _drain(
-    server: RpcServer, working: Sequence[asyncio.Task[None]], hurry: asyncio.Event, *, deadline: float
+    server: RpcServer,
+    working: Sequence[asyncio.Task[None]],
+    behind: tuple[Sequence[asyncio.Task[None]], asyncio.Event],
+    hurry: asyncio.Event,
+    *,
+    deadline: float,
 ) -> None:
-    draining = asyncio.gather(server.stop(max(0.0, deadline - time.monotonic())), *working, return_exceptions=True)
+    waited_for, alone = behind
+
+    async def in_order() -> None:
+        await asyncio.gather(server.stop(max(0.0, deadline - time.monotonic())), *working, return_exceptions=True)
+        alone.set()
+        await asyncio.gather(*waited_for, return_exceptions=True)
+
+    draining = asyncio.create_task(in_order())
     hurrying = asyncio.create_task(hurry.wait())
     await asyncio.wait(
         [draining, hurrying], timeout=max(0.0, deadline - time.monotonic()), return_when="FIRST_COMPLETED"
@@ -148,7 +167,7 @@ async def _drain(
     hurrying.cancel()
     if not draining.done():
         _log.warning("not everything drained in time; what is in hand goes back to its queue")
-        for task in working:
+        for task in (*working, *waited_for):
             task.cancel()
         await server.stop(0)
         await asyncio.wait([draining], timeout=2.0)

@@ -2,15 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from suti.core.errors import BadConfiguration, SutiError
 from suti.infra.arrival import bus_and_store_there
 from suti.infra.bus.connection import Bus
 from suti.infra.bus.worker import Worker
-from suti.infra.lifecycle import serve, unless_stopped
+from suti.infra.lifecycle import Endless, serve, unless_stopped
 from suti.infra.logs import setup_logs
 from suti.infra.rpc.not_yet import not_serving_yet
 from suti.infra.rpc.server import MODEL, RpcServer
@@ -26,7 +25,8 @@ class Service:
 
     server: RpcServer
     workers: Sequence[Worker] = ()
-    tasks: Sequence[Callable[[asyncio.Event], Coroutine[Any, Any, None]]] = ()
+    tasks: Sequence[Endless] = ()
+    behind: Sequence[Endless] = ()
     prepare: Callable[[], Awaitable[object]] | None = None  # once it listens; then health says that models are served
     get_ready: Callable[[], Awaitable[object]] | None = None  # instead: says itself what health says of models
     close: Callable[[], Awaitable[None]] | None = None
@@ -73,6 +73,7 @@ async def _run[Settings: ServiceSettings](
                 server=service.server,
                 workers=service.workers,
                 tasks=service.tasks,
+                behind=service.behind,
                 drain_s=settings.drain_s,
                 on_ready=get_ready,
                 on_stop=service.close,

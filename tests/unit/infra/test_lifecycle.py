@@ -18,7 +18,7 @@ from tests.waiting import appears, becomes
 __all__ = ["nats_server"]
 
 SERVICE = """
-import asyncio, sys, time
+import asyncio, grpc, sys, time
 from pathlib import Path
 from suti.api.pipeline.v1 import pipeline_pb2, pipeline_pb2_grpc
 from suti.infra.bus.connection import Bus
@@ -36,6 +36,8 @@ class Servicer(pipeline_pb2_grpc.PipelineServiceServicer):
     async def GetRun(self, request, context):
         (folder / "called").write_text("x")
         await asyncio.sleep(float(request.run_id))
+        if case == "behind" and clerk.done():
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "nobody is there any more")
         return pipeline_pb2.Run(run_id=request.run_id)
 
 async def handle(ticket, lease):
@@ -49,6 +51,11 @@ async def broken(stop):
 
 async def returns(stop):
     await asyncio.sleep(0.1)
+
+async def works_for_calls(stop):
+    global clerk
+    clerk = asyncio.current_task()
+    await stop.wait()
 
 TASKS = {"crash": [broken], "returns": [returns]}
 
@@ -70,7 +77,7 @@ async def main():
         (folder / "stopped").write_text("x")
 
     await serve(
-        server=server, workers=[worker], tasks=TASKS.get(case, []), drain_s=40,
+        server=server, workers=[worker], tasks=TASKS.get(case, []), behind=[works_for_calls], drain_s=40,
         on_ready=ready, on_stop=stop, port_file=folder / "port",
     )
 
@@ -118,6 +125,21 @@ async def test_sigterm_says_not_serving_finishes_what_is_in_hand_and_exits_with_
     assert answer.run_id == "0.8"
     assert (tmp_path / "finished").exists()
     assert (tmp_path / "stopped").exists()
+
+
+async def test_what_calls_wait_for_ends_after_the_last_of_them(nats_server: NatsServer, tmp_path: Path) -> None:
+    async with service(nats_server, tmp_path, "behind") as process:
+        address = await appears(tmp_path / "port")
+        async with grpc.aio.insecure_channel(address) as channel:
+            call = asyncio.ensure_future(
+                pipeline_pb2_grpc.PipelineServiceStub(channel).GetRun(pipeline_pb2.GetRunRequest(run_id="1.5"))
+            )
+            await appears(tmp_path / "called")
+            process.send_signal(signal.SIGTERM)  # it is in hand, and asks for the rest only later
+            answer = await call
+        assert await process.wait() == 0
+
+    assert answer.run_id == "1.5"
 
 
 async def test_a_task_that_crashes_ends_the_process_and_not_with_0(nats_server: NatsServer, tmp_path: Path) -> None:
