@@ -5,7 +5,7 @@
 
 In values.yaml, `# -- text` before a key becomes its row in the README; `# @ {…}` is JSON Schema that is merged into
 what its default says. Three words of our own in it: `definition` (others may have these keys), `component` and `jobs`
-(this one has them).
+(this one has them). Which names a component's `settings` may have is read from its service's settings class.
 """
 
 import json
@@ -18,8 +18,27 @@ from typing import Any, cast
 
 import yaml
 
+from suti.infra.settings import ServiceSettings
+from suti_apprentice.settings import ApprenticeSettings
+from suti_captioning.settings import CaptioningSettings
+from suti_clustering.settings import ClusteringSettings
+from suti_experts.settings import ExpertsSettings
+from suti_filtering.settings import FilteringSettings
+from suti_generation.settings import GenerationSettings
+from suti_pipeline.settings import PipelineSettings
+
 CHART = Path(__file__).parents[1] / "charts" / "suti"
 MARK = "<!-- from here on: values.yaml, by `make chart` -->"
+SETTINGS: dict[str, type[ServiceSettings]] = {
+    "pipeline": PipelineSettings,
+    "clustering": ClusteringSettings,
+    "selection": ClusteringSettings,
+    "captioning": CaptioningSettings,
+    "experts": ExpertsSettings,
+    "filtering": FilteringSettings,
+    "apprentice": ApprenticeSettings,
+    "generation": GenerationSettings,
+}
 
 _KEY = re.compile(r"( *)([A-Za-z][\w.-]*):(?: |$)")
 _FREE = {"labels", "nodeSelector", "issuerRef"}  # maps with a default whose keys are anybody's
@@ -100,6 +119,7 @@ def schema_text(values: list[Value]) -> str:
     shared = {
         cast("str", value.hint["definition"]): _object(value, {}) for value in values if "definition" in value.hint
     }
+    shared["component"]["properties"]["settings"] = _settings(*SETTINGS.values())  # who does not know one ignores it
     definitions: Schema = {
         **shared,
         "resources": _RESOURCES,
@@ -153,7 +173,8 @@ def _schema(value: Value, shared: Schema) -> Schema:
     if kind in {*shared, "resources"}:
         return {"$ref": f"#/definitions/{kind}"}
     if "component" in value.hint:
-        return _object(value, shared, inherited=shared["component"]["properties"])
+        own = {"settings": _settings(SETTINGS[value.path[0]])}
+        return _object(value, shared, inherited=shared["component"]["properties"] | own)
     if isinstance(value.default, dict):
         open_map = not value.children or value.path[-1] in _FREE or "additionalProperties" in hint
         return {"type": "object", **hint} if open_map else _object(value, shared) | hint
@@ -162,6 +183,10 @@ def _schema(value: Value, shared: Schema) -> Schema:
 
 def _object(value: Value, shared: Schema, inherited: Schema | None = None) -> Schema:
     return _strict(**(inherited or {}) | {child.path[-1]: _schema(child, shared) for child in value.children})
+
+
+def _settings(*kinds: type[ServiceSettings]) -> Schema:
+    return _strict(**{name.upper(): {} for name in sorted({name for kind in kinds for name in kind.model_fields})})
 
 
 def _strict(**properties: Any) -> Schema:

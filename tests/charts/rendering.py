@@ -1,6 +1,7 @@
 """Manifests as Helm renders them, rendered once per set of values."""
 
 import json
+import os
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -64,19 +65,31 @@ def helm() -> str:
     return found.stdout.strip()
 
 
-def template(case: str, settings: tuple[str, ...], *, kubernetes: str = "1.34.0") -> "subprocess.CompletedProcess[str]":
-    """`helm template` with the values of ci/CASE-values.yaml and `--set` for each of `settings`."""
+def template(
+    case: str, settings: tuple[str, ...], *, kubernetes: str = "1.34.0", cluster: str = ""
+) -> "subprocess.CompletedProcess[str]":
+    """`helm template` with the values of ci/CASE-values.yaml and `--set` for each of `settings`.
+
+    `cluster` is the address of an API server, which is then asked for what it has, as `helm install` does.
+    """
     command = [helm(), "template", RELEASE, str(CHART), "--namespace", NAMESPACE, "--kube-version", kubernetes]
     command += ["--values", str(CHART / "ci" / f"{case}-values.yaml")]
     for setting in settings:
         command += ["--set-json" if "={" in setting or "=[" in setting else "--set", setting]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    if cluster:
+        command += ["--dry-run=server", "--kube-apiserver", cluster]
+    environment = os.environ | {"KUBECONFIG": os.devnull}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
 @cache
 def render(case: str = "minimal", *settings: str) -> Rendered:
     """The manifests. Do not change them: others are given the same."""
-    answer = template(case, settings)
+    return manifests(template(case, settings))
+
+
+def manifests(answer: "subprocess.CompletedProcess[str]") -> Rendered:
+    """What Helm rendered."""
     assert answer.returncode == 0, answer.stderr
     documents = cast("list[Manifest | None]", list(yaml.load_all(answer.stdout, Loader=yaml.CSafeLoader)))
     return Rendered(document for document in documents if document)

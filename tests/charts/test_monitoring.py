@@ -11,9 +11,12 @@ import grpc
 import pytest
 import yaml
 
+from suti.infra.bus.connection import BusRefused
 from suti.infra.jobs.kubernetes.counting import jobs_by_state
 from suti.infra.jobs.kubernetes.seen import Seen
+from suti.infra.store import StoreRefused
 from suti.infra.telemetry.outcomes import AttemptOutcome, TicketOutcome
+from suti.stages.screens import PicturesScreened
 from tests.charts.rendering import CHART, COMPONENTS, ROOT, render
 
 _USED = re.compile(r"\b((?:suti|rpc|messaging)_[a-z_]+)\{([^}]*)\}")
@@ -87,6 +90,17 @@ def test_an_alert_says_that_a_service_is_down_of_which_prometheus_never_heard() 
     assert "absent(" not in json.dumps(unseen)  # nobody scrapes by a ServiceMonitor: how, is not known
 
 
+def test_calls_that_store_or_bus_refuse_raise_an_alert_unless_a_screen_refuses_pictures_alike() -> None:
+    def counted(*settings: str) -> bool:
+        rules = render("minimal", "monitoring.prometheusRule.enabled=true", *settings).of("PrometheusRule")["alerts"]
+        (group,) = rules["spec"]["groups"]
+        return "PERMISSION_DENIED" in {one["alert"]: one["expr"] for one in group["rules"]}["SutiCallsFail"]
+
+    assert {kind.grpc_code for kind in (StoreRefused, BusRefused, PicturesScreened)} == {"PERMISSION_DENIED"}
+    assert counted()
+    assert not counted("generation.settings.SCREEN=rules:nothing_else")
+
+
 def test_what_alerts_count_upwards_from_nothing_is_shown_as_nothing_first(exposed: dict[str, set[str]]) -> None:
     """`increase` of a series that begins with 1 is 0."""
     expected = {"suti_jobs_attempts_total", "suti_dead_letters_total"}  # by expect_job_attempts, expect_tickets
@@ -132,7 +146,8 @@ def test_prometheus_finds_every_service(name: str) -> None:
 def test_every_command_of_a_runbook_says_in_which_namespace() -> None:
     for page in (ROOT / "docs" / "runbooks").glob("*.md"):
         commands = re.findall(r"`(kubectl [^`]*)`", page.read_text())
-        assert [one for one in commands if "-n NAMESPACE" not in one] == [], page.name
+        namespaced = [one for one in commands if " node " not in one]  # nodes are in none
+        assert [one for one in namespaced if "-n NAMESPACE" not in one] == [], page.name
 
 
 def test_every_value_that_a_runbook_names_is_there() -> None:

@@ -23,6 +23,9 @@ from tests.charts.rendering import refusal, render
         ("jobs.queueName=research", "set jobs.podsAtOnce to what the quota holds"),
         ("experts.jobs.queueName=research", "set jobs.podsAtOnce to what the quota holds"),
         ("experts.settings.JOB_DEADLINE_S=3600", "needs jobs.podsAtOnce"),
+        ("defaults.strategy.maxSurge=0", "no pod can be replaced: raise one of them"),
+        ("generation.strategy.maxSurge=0%", "generation.strategy: with maxUnavailable and maxSurge both 0"),
+        ("generation.autoscaling.enabled=true", "set the request to 500m or more, or autoscaling.cpu to 0"),
         ("defaults.terminationGracePeriodSeconds=15", "more than ten seconds above"),
         (
             "generation.preStopSeconds=60",
@@ -33,6 +36,54 @@ from tests.charts.rendering import refusal, render
 )
 def test_a_contradiction_is_refused_with_the_remedy(settings: str, says: str) -> None:
     assert says in refusal("minimal", settings)
+
+
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [
+        ("store.endpoint=https://minio:9000", "store.port=443: set it to 9000"),
+        ("store.endpoint=https://minio:9000/path", "store.port=443: set it to 9000"),
+        ("nats.url=tls://suti:secret@nats:4333", "nats.port=4222: set it to 4333"),
+        (r"nats.url=tls://a:4222\,tls://b:4333", "nats.port=4222: set it to 4333"),
+        ("telemetry.otlpEndpoint=http://collector:55680", "telemetry.otlpPort=4317: set it to 55680"),
+        ("telemetry.otlpEndpoint=https://collector", "telemetry.otlpPort=4317: set it to 443"),
+    ],
+)
+def test_a_url_that_leads_where_policies_do_not_is_refused_with_the_port_to_set(url: str, port: str) -> None:
+    value, _, number = port.partition(": set it to ")
+
+    assert f"the network policies allow {port}" in refusal("external", url)
+    render("external", url, f"{value.partition('=')[0]}={number}")
+    render("external", url, "networkPolicy.enabled=false")
+
+
+def test_the_port_that_http_goes_without_saying_is_refused_as_well() -> None:
+    settings = ("store.endpoint=http://minio", "store.allowHttp=true")
+
+    assert "store.port=443: set it to 80" in refusal("external", *settings)
+
+
+@pytest.mark.parametrize(
+    "fits",
+    [
+        ("store.endpoint=",),
+        ("store.endpoint=https://[fd00::1]",),
+        ("nats.url=nats://nats",),
+        ("store.endpoint=https://minio.tenant.svc", "store.port=9000"),  # a Service that hands on to 9000
+    ],
+)
+def test_a_url_that_leads_where_policies_do_is_taken(fits: tuple[str, ...]) -> None:
+    assert render("external", *fits)
+
+
+def test_an_autoscaler_that_goes_by_cpu_wants_a_request_of_about_what_a_pod_at_work_takes() -> None:
+    on, request = "generation.autoscaling.enabled=true", "generation.resources.requests.cpu"
+
+    for cpu in ("499m", "0.25"):
+        assert f"which is {cpu}" in refusal("minimal", on, f"{request}={cpu}")
+    for cpu in ("500m", "1.5", "2"):
+        assert "generation" in render("minimal", on, f"{request}={cpu}").of("HorizontalPodAutoscaler")
+    assert "generation" in render("minimal", on, "generation.autoscaling.cpu=0").of("HorizontalPodAutoscaler")
 
 
 def test_a_chart_that_is_only_rendered_can_demand_every_secret() -> None:
@@ -62,6 +113,11 @@ def test_credentials_that_nobody_gives_are_asked_for() -> None:
         "generation.resources.request.cpu=1",
         "accelerators.gpu.cuont=2",
         "captioning.keda.maxReplica=2",
+        "experts.settings.JOB_PARALELISM=5",
+        "experts.settings.KEEP_MODELS=5",  # which other services have
+        "selection.settings.STAGE=selection",
+        "defaults.settings.REFLEXION=false",
+        "defaults.strategy.maxSurg=2",
         "nonsense=1",
     ],
 )

@@ -98,6 +98,16 @@ def test_the_bootstrap_job_runs_anew_with_each_revision_and_waits_for_nothing_th
     assert "helm.sh/hook" not in rendered.of("Job")[name]["metadata"].get("annotations", {})
 
 
+def test_where_there_is_no_room_for_a_new_pod_the_old_one_goes_first() -> None:
+    rendered = render("minimal", "generation.strategy.maxUnavailable=1", "generation.strategy.maxSurge=0")
+    updates = {name: one["spec"]["strategy"]["rollingUpdate"] for name, one in rendered.of("Deployment").items()}
+
+    assert updates.pop("generation") == {"maxUnavailable": 1, "maxSurge": 0}
+    assert all(one == {"maxUnavailable": 0, "maxSurge": 1} for one in updates.values())
+    for one in render("minimal", "defaults.strategy.maxUnavailable=25%").of("Deployment").values():
+        assert one["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": "25%", "maxSurge": 1}
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_updates_start_new_pods_before_they_stop_old_ones(case: str) -> None:
     for one in render(case).of("Deployment").values():

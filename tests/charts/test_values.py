@@ -8,27 +8,9 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
+from scripts.chart_docs import SETTINGS
 from suti.infra.bootstrap import BootstrapSettings
-from suti.infra.settings import ServiceSettings
-from suti_apprentice.settings import ApprenticeSettings
-from suti_captioning.settings import CaptioningSettings
-from suti_clustering.settings import ClusteringSettings
-from suti_experts.settings import ExpertsSettings
-from suti_filtering.settings import FilteringSettings
-from suti_generation.settings import GenerationSettings
-from suti_pipeline.settings import PipelineSettings
 from tests.charts.rendering import CASES, CHART, COMPONENTS, ROOT, render
-
-SETTINGS: dict[str, type[ServiceSettings]] = {
-    "pipeline": PipelineSettings,
-    "clustering": ClusteringSettings,
-    "selection": ClusteringSettings,
-    "captioning": CaptioningSettings,
-    "experts": ExpertsSettings,
-    "filtering": FilteringSettings,
-    "apprentice": ApprenticeSettings,
-    "generation": GenerationSettings,
-}
 
 
 def test_schema_and_readme_say_what_the_values_say() -> None:
@@ -44,6 +26,16 @@ def test_the_schema_is_a_schema_and_the_defaults_meet_it() -> None:
     Draft7Validator.check_schema(schema)
 
     assert list(Draft7Validator(schema).iter_errors(yaml.safe_load((CHART / "values.yaml").read_text()))) == []
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_every_setting_that_a_service_has_may_be_given(name: str) -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    component, everybody = schema["properties"][name], schema["definitions"]["component"]
+    names = {field.upper() for field in SETTINGS[name].model_fields}
+
+    assert set(component["properties"]["settings"]["properties"]) == names
+    assert names <= set(everybody["properties"]["settings"]["properties"])
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -16,6 +16,12 @@
 {{- if and (include "suti.bootstrap.signsIn" .) (not $v.bootstrap.adminSecret) }}{{ fail "bootstrap.adminSecret is empty: name a secret with access-key and secret-key of whoever may make buckets and users, or set bootstrap.bucket=false and bootstrap.storeUsers=false" }}{{ end }}
 {{- if and (hasPrefix "http://" $v.crawls.endpoint) (not $v.crawls.allowHttp) }}{{ fail "crawls.endpoint is http:// and crawls.allowHttp is off: use https://, or allow it" }}{{ end }}
 {{- if hasPrefix "http://" $v.store.endpoint }}{{ if not $v.store.allowHttp }}{{ fail "store.endpoint is http:// and store.allowHttp is off: use https://, or allow it" }}{{ end }}{{ end }}
+{{- if $v.networkPolicy.enabled }}
+{{- $implied := ternary 80 443 (hasPrefix "http://" $v.store.endpoint) }}
+{{- include "suti.checkPort" (dict "url" "store.endpoint" "urls" $v.store.endpoint "implied" $implied "value" "store.port" "port" $v.store.port "usual" 443) }}
+{{- include "suti.checkPort" (dict "url" "nats.url" "urls" $v.nats.url "implied" 4222 "value" "nats.port" "port" $v.nats.port "usual" 4222) }}
+{{- include "suti.checkPort" (dict "url" "telemetry.otlpEndpoint" "urls" $v.telemetry.otlpEndpoint "implied" 443 "value" "telemetry.otlpPort" "port" $v.telemetry.otlpPort "usual" 4317) }}
+{{- end }}
 {{- if not $v.generateCredentials }}
 {{- $missing := list }}
 {{- if and $v.auth.enabled (not $v.auth.existingSecret) }}{{ $missing = append $missing "auth.existingSecret" }}{{ end }}
@@ -28,11 +34,28 @@
 {{- include "suti.checkCluster" . }}
 {{- end }}
 
+{{- /* Services go by a URL, network policies by the value of a port. One that is not the default was chosen, and may differ: a
+       Service hands on to the port of its pods, which is what policies look at. */}}
+{{- define "suti.checkPort" -}}
+{{- range $one := splitList "," .urls }}
+{{- $host := regexReplaceAll "^[a-z]+://" (trim $one) "" | regexFind "^[^/]+" }}
+{{- $port := regexFind ":[0-9]+$" $host | trimPrefix ":" | default $.implied | int }}
+{{- if and $host (ne $port (int $.port)) (eq (int $.port) $.usual) }}{{ fail (printf "%s leads to port %d, and the network policies allow %s=%d: set it to %d or, where a Service hands on to another port, to that one" $.url $port $.value (int $.port) $port) }}{{ end }}
+{{- end }}
+{{- end }}
+
 {{- /* What each component is told when everything is merged. */}}
 {{- define "suti.checkComponents" -}}
 {{- range $name := include "suti.components" . | trim | splitList " " }}
 {{- $c := dict "root" $ "name" $name }}{{ include "suti.component" $c }}
 {{- if ge (add (int $c.values.preStopSeconds) 10) (int $c.values.terminationGracePeriodSeconds) }}{{ fail (printf "%s.terminationGracePeriodSeconds (%d) must be more than ten seconds above its preStopSeconds (%d): raise it, there or in defaults" $name (int $c.values.terminationGracePeriodSeconds) (int $c.values.preStopSeconds)) }}{{ end }}
+{{- if and (eq (trimSuffix "%" (toString $c.values.strategy.maxUnavailable)) "0") (eq (trimSuffix "%" (toString $c.values.strategy.maxSurge)) "0") }}{{ fail (printf "%s.strategy: with maxUnavailable and maxSurge both 0 no pod can be replaced: raise one of them, there or in defaults" $name) }}{{ end }}
+{{- if and (eq $name "generation") $c.values.enabled $c.values.autoscaling.enabled $c.values.autoscaling.cpu }}
+{{- $cpu := toString $c.values.resources.requests.cpu }}
+{{- if lt (ternary (trimSuffix "m" $cpu | float64) (mulf $cpu 1000) (hasSuffix "m" $cpu)) 500.0 }}
+{{- fail (printf "generation.autoscaling.cpu is a percentage of generation.resources.requests.cpu, which is %s: a pod that draws takes a core, and there would be maxReplicas at once: set the request to 500m or more, or autoscaling.cpu to 0" $cpu) }}
+{{- end }}
+{{- end }}
 {{- if and (eq $name "experts") $c.values.enabled (not $c.jobs.podsAtOnce) (not (hasKey $c.values.settings "JOB_PARALLELISM")) }}
 {{- if hasKey $c.values.settings "JOB_DEADLINE_S" }}
 {{- fail "experts.settings.JOB_DEADLINE_S needs jobs.podsAtOnce: a job of many shards has one shard's time for each round, and only podsAtOnce says how many a round has" }}

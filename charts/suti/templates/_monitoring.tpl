@@ -1,6 +1,10 @@
 {{- /* The alerts of files/alerts.yaml, each with the address of its runbook. */}}
 {{- define "suti.alerts" -}}
 {{- $text := .Files.Get "files/alerts.yaml" | replace "RELEASE" (include "suti.fullname" .) | replace "NAMESPACE" .Release.Namespace | replace "ABSENT" (include "suti.absent" .) }}
+{{- /* Callers have no rights of their own: it is a service to whom the store, NATS or Kubernetes denies something. A screen alone
+       denies pictures to callers, with the same code. */}}
+{{- $c := dict "root" $ "name" "generation" }}{{ include "suti.component" $c }}
+{{- if $c.values.settings.SCREEN }}{{ $text = $text | replace "|PERMISSION_DENIED" "" }}{{ end }}
 {{- $rules := list }}
 {{- range $rule := fromYamlArray $text }}
 {{- $_ := set $rule.annotations "runbook_url" (printf "%s/%s.md" $.Values.monitoring.prometheusRule.runbookUrl $rule.alert) }}

@@ -30,6 +30,7 @@ labels:
   {{- with .values.podLabels }}{{ toYaml . | nindent 2 }}{{ end }}
 annotations:
   checksum/environment: {{ include "suti.environment" . | sha256sum }}
+  {{- with include "suti.secretsChecksum" . }}{{ . | nindent 2 }}{{ end }}
   {{- if .fact.launches }}
   checksum/jobs: {{ include "suti.jobTemplate" . | sha256sum }}
   {{- end }}
@@ -37,8 +38,9 @@ annotations:
 {{- end }}
 
 {{- define "suti.podTemplate" -}}
+{{- $_ := set . "spec" (mergeOverwrite (include "suti.podSpec" . | fromYaml) (deepCopy .values.podSpec)) -}}
 metadata: {{- include "suti.podMetadata" . | nindent 2 }}
-spec: {{- toYaml (mergeOverwrite (include "suti.podSpec" . | fromYaml) (deepCopy .values.podSpec)) | nindent 2 }}
+spec: {{- toYaml .spec | nindent 2 }}
 {{- end }}
 
 {{- define "suti.podSpec" -}}

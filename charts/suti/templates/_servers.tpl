@@ -1,10 +1,13 @@
 {{- /* The pod of an embedded server: root, name, server (its values), container, checksum of what rolls it. */}}
 {{- define "suti.serverPod" -}}
-{{- $container := merge .container (dict "resources" .server.resources "securityContext" (include "suti.containerSecurity" . | fromYaml)) -}}
+{{- $container := merge .container (dict "resources" .server.resources "securityContext" (include "suti.containerSecurity" . | fromYaml)) }}
+{{- $spec := mergeOverwrite (include "suti.serverPodSpec" (merge (dict "container" $container) .) | fromYaml) (deepCopy .server.podSpec) -}}
 metadata:
   labels: {{- include "suti.podLabels" . | nindent 4 }}
-  annotations: {checksum/config: {{ .checksum }}}
-spec: {{- toYaml (mergeOverwrite (include "suti.serverPodSpec" (merge (dict "container" $container) .) | fromYaml) (deepCopy .server.podSpec)) | nindent 2 }}
+  annotations:
+    checksum/config: {{ .checksum }}
+    {{- with include "suti.secretsChecksum" (dict "root" .root "spec" $spec) }}{{ . | nindent 4 }}{{ end }}
+spec: {{- toYaml $spec | nindent 2 }}
 {{- end }}
 
 {{- define "suti.serverPodSpec" -}}

@@ -19,6 +19,7 @@ TRIAL = {"tls.mode": "plaintext", "nats.embedded.enabled": "true", "minio.embedd
 S3 = {
     "tls.mode": "plaintext",
     "store.url": "s3://suti",
+    "store.port": "9000",
     "store.allowHttp": "true",
     "store.users": "shared",
     "store.existingSecret": "keys",
