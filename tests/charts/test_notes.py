@@ -52,6 +52,11 @@ def test_a_token_is_shown_only_where_one_is_asked_for() -> None:
     assert "SUTI_TOKEN" not in _notes("minimal", "auth.enabled=false")
 
 
+def test_the_first_request_names_a_model_as_long_as_none_is_promoted() -> None:
+    assert "--subject SUBJECT_ID --model warmstart " in _notes("minimal")
+    assert "--model" not in _notes("minimal", "models.toy=false")
+
+
 @pytest.mark.parametrize(("case", "said"), [("minimal", "kubernetes.io/h2c"), ("external", None), ("full", None)])
 def test_gateways_are_told_of_plaintext_http2_only_where_it_is(case: str, said: str | None) -> None:
     port = render(case).of("Service")["generation"]["spec"]["ports"][0]

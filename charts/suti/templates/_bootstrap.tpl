@@ -1,6 +1,7 @@
 {{- /* The Job that prepares store and bus: `python -m suti.infra.bootstrap`, safe to repeat. */}}
 {{- define "suti.bootstrap.spec" -}}
 backoffLimit: {{ .Values.bootstrap.backoffLimit }}
+activeDeadlineSeconds: 3600 # one whose image never comes ends, too
 template:
   metadata:
     labels: {{- include "suti.podLabels" (dict "root" . "name" "bootstrap") | nindent 6 }}

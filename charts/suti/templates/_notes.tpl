@@ -5,6 +5,9 @@ Suti {{ .Chart.AppVersion }} is installed as {{ .Release.Name }} in {{ $ns }}.
 
 Wait until everything is ready:
      kubectl -n {{ $ns }} get pods -l app.kubernetes.io/instance={{ .Release.Name }} --watch
+What does not get ready, and why:
+     suti doctor --cluster --namespace {{ $ns }} --release {{ .Release.Name }}
+   (`make install` in a checkout makes .venv/bin/suti.)
 {{- if .Values.auth.enabled }}
 
 The token that calls must carry:
@@ -13,20 +16,20 @@ The token that calls must carry:
 {{- if $tls }}{{ include "suti.notes.trust" . }}{{ end }}
 
 A first request, from your machine:
-     kubectl -n {{ $ns }} port-forward svc/{{ $full }}-generation 50051 &
+     kubectl -n {{ $ns }} port-forward svc/{{ $full }}-generation 50052:50051 &
      {{- if $tls }}
      export SUTI_TLS_SERVER_NAME={{ $full }}-generation    # the name in its certificate; you call localhost
      {{- end }}
-     suti subject add --server localhost:50051 one.png two.png three.png four.png
-     suti generate --server localhost:50051 --subject SUBJECT_ID "a photo of it on a beach"
+     suti subject add --server localhost:50052 one.png two.png three.png four.png
+     suti generate --server localhost:50052 --subject SUBJECT_ID{{ with include "suti.testModel" . }} --model {{ . }}{{ end }} "a photo of it on a beach"
 
 A first run:
-     kubectl -n {{ $ns }} port-forward svc/{{ $full }}-pipeline 50052:50051 &
+     kubectl -n {{ $ns }} port-forward svc/{{ $full }}-pipeline 50051 &
      {{- if $tls }}
      export SUTI_TLS_SERVER_NAME={{ $full }}-pipeline
      {{- end }}
-     suti run start --server localhost:50052 --crawl s3://BUCKET/crawls/CRAWL.warc.gz
-     suti run why --server localhost:50052 RUN
+     suti run start --server localhost:50051 --crawl s3://{{ if .Values.minio.embedded.enabled }}suti{{ else }}BUCKET{{ end }}/crawls/CRAWL.warc.gz
+     suti run why --server localhost:50051 RUN
 
 Prove the installation:
      helm -n {{ $ns }} test {{ .Release.Name }}
