@@ -45,7 +45,7 @@ def main() -> None:
     from suti.infra.jobs.kubernetes import api  # noqa: PLC0415
 
     api.KubernetesApi = CountedApi  # what the settings will import
-    run_service("suti_experts", ExpertsSettings(), wire)
+    run_service("suti_experts", ExpertsSettings, wire)
 
 
 if __name__ == "__main__":

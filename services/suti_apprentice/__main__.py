@@ -5,4 +5,4 @@ from suti_apprentice.settings import ApprenticeSettings
 from suti_apprentice.wiring import wire
 
 if __name__ == "__main__":
-    run_service("suti_apprentice", ApprenticeSettings(), wire)
+    run_service("suti_apprentice", ApprenticeSettings, wire)

@@ -5,6 +5,7 @@ from typing import Any
 from suti.core.records import Stage
 from suti.infra.jobs.entry import JobContext, run_job
 from suti.infra.ledger import Commit
+from suti.infra.settings import read_settings
 from suti.ml.apprentice.gang import joined
 from suti.stages import apprentice
 from suti.stages.shard_jobs import run_shard_job
@@ -13,7 +14,7 @@ from suti_apprentice.settings import ApprenticeSettings
 
 def main(job: JobContext) -> None:
     """Do the shard that the environment names, alone or as one process of a gang."""
-    settings = ApprenticeSettings()
+    settings = read_settings(ApprenticeSettings)
     store = settings.open_store()
     job.tell_through(store)
 

@@ -5,4 +5,4 @@ from suti_captioning.settings import CaptioningSettings
 from suti_captioning.wiring import wire
 
 if __name__ == "__main__":
-    run_service("suti_captioning", CaptioningSettings(), wire)
+    run_service("suti_captioning", CaptioningSettings, wire)

@@ -5,4 +5,4 @@ from suti_clustering.settings import ClusteringSettings
 from suti_clustering.wiring import wire
 
 if __name__ == "__main__":
-    run_service("suti_clustering", ClusteringSettings(), wire)
+    run_service("suti_clustering", ClusteringSettings, wire)

@@ -5,4 +5,4 @@ from suti_experts.settings import ExpertsSettings
 from suti_experts.wiring import wire
 
 if __name__ == "__main__":
-    run_service("suti_experts", ExpertsSettings(), wire)
+    run_service("suti_experts", ExpertsSettings, wire)

@@ -4,6 +4,7 @@ import os
 
 from suti.core.records import Stage
 from suti.infra.jobs.entry import JobContext, run_job
+from suti.infra.settings import read_settings
 from suti.stages import experts
 from suti.stages.shard_jobs import run_shard_job
 from suti_experts.settings import ExpertsSettings
@@ -13,7 +14,7 @@ from suti_experts.tunings import OPERATION_ID
 
 def main(job: JobContext) -> None:
     """Do the shard of a run, or the operation, that the environment names."""
-    settings = ExpertsSettings()
+    settings = read_settings(ExpertsSettings)
     store = settings.open_store()
     job.tell_through(store)
     if operation_id := os.environ.get(OPERATION_ID):

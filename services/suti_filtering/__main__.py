@@ -5,4 +5,4 @@ from suti_filtering.settings import FilteringSettings
 from suti_filtering.wiring import wire
 
 if __name__ == "__main__":
-    run_service("suti_filtering", FilteringSettings(), wire)
+    run_service("suti_filtering", FilteringSettings, wire)

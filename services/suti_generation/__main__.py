@@ -5,4 +5,4 @@ from suti_generation.settings import GenerationSettings
 from suti_generation.wiring import wire
 
 if __name__ == "__main__":
-    run_service("suti_generation", GenerationSettings(), wire)
+    run_service("suti_generation", GenerationSettings, wire)

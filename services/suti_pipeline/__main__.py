@@ -5,4 +5,4 @@ from suti_pipeline.settings import PipelineSettings
 from suti_pipeline.wiring import wire
 
 if __name__ == "__main__":
-    run_service("suti_pipeline", PipelineSettings(), wire)
+    run_service("suti_pipeline", PipelineSettings, wire)

@@ -12,7 +12,7 @@ from pydantic_settings import SettingsConfigDict
 
 from suti.core.errors import RetryableError, SutiError
 from suti.infra.logs import setup_logs
-from suti.infra.settings import ServiceSettings
+from suti.infra.settings import ServiceSettings, read_settings
 from suti.infra.store_admin import prepare_bucket
 from suti.infra.store_users import Administrator, make_store_users, read_key_pairs
 
@@ -99,9 +99,10 @@ async def _make_streams(settings: BootstrapSettings) -> None:
 
 def main() -> int:
     """The exit code: that of the error, if any (78: nothing helps until somebody changes a setting)."""
-    settings = BootstrapSettings()
-    setup_logs("suti-bootstrap", json=settings.log_json, level=settings.log_level)
+    setup_logs("suti-bootstrap")
     try:
+        settings = read_settings(BootstrapSettings)
+        setup_logs("suti-bootstrap", json=settings.log_json, level=settings.log_level)
         asyncio.run(bootstrap(settings))
     except SutiError as error:
         _log.error("%s: %s", error.reason, error)

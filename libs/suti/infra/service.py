@@ -13,7 +13,7 @@ from suti.infra.lifecycle import Endless, serve, unless_stopped
 from suti.infra.logs import setup_logs
 from suti.infra.rpc.not_yet import not_serving_yet
 from suti.infra.rpc.server import MODEL, RpcServer
-from suti.infra.settings import ServiceSettings
+from suti.infra.settings import ServiceSettings, read_settings
 from suti.infra.telemetry.setup import setup
 
 _log = logging.getLogger(__name__)
@@ -33,15 +33,16 @@ class Service:
 
 
 def run_service[Settings: ServiceSettings](
-    name: str, settings: Settings, wire: Callable[[Settings, Bus], Service]
+    name: str, kind: type[Settings], wire: Callable[[Settings, Bus], Service]
 ) -> None:
-    """Logs, telemetry, bus and store once they are there, and then the service as `wire` makes it, until SIGTERM.
+    """Settings, logs, telemetry, bus and store once they are there, and then the service of `wire`, until SIGTERM.
 
     The process ends with 0 then, and with the exit code of the error (`suti.core.errors.ExitCode`) that ended it
     otherwise; its reason is the last thing that the log says.
     """
+    setup_logs(name)  # as the settings want it once they are read
     try:
-        asyncio.run(_run(name, settings, wire))
+        asyncio.run(_run(name, read_settings(kind), wire))
     except SutiError as error:
         _log.critical("%s: %s", error.reason, error, exc_info=None if isinstance(error, BadConfiguration) else error)
         raise SystemExit(int(error.exit_code)) from None

@@ -5,10 +5,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from suti.core.bucket_access import BucketAccess
+from suti.core.errors import BadConfiguration
 from suti.core.limits import MESSAGE_BYTES
 from suti.core.model_rules import ModelRules
 from suti.infra.bus.connection import Bus
@@ -18,6 +19,12 @@ from suti.infra.dead_letters import DeadLetters
 from suti.infra.rpc.security import ServerSecurity
 from suti.infra.rpc.server import RpcServer
 from suti.infra.store import Store
+
+
+class SettingWrong(BadConfiguration):
+    """A variable of the environment does not say what it should."""
+
+    reason = "SETTING_WRONG"
 
 
 class ServiceSettings(BaseSettings):
@@ -184,6 +191,20 @@ class ServiceSettings(BaseSettings):
             tokens=revealed(self.tokens) or "",
             allow_plaintext=self.allow_plaintext,
         )
+
+
+def read_settings[Settings: ServiceSettings](kind: type[Settings]) -> Settings:
+    """What the environment says. Raises SettingWrong, which names each variable, and no value: it may be a secret."""
+    try:
+        return kind()
+    except SettingsError as error:  # not the JSON that it should be
+        raise SettingWrong(f"{error}: correct it") from None
+    except ValidationError as error:
+        prefix = kind.model_config.get("env_prefix", "")
+        wrong = [f"{prefix}{'.'.join(map(str, one['loc']))}".upper() + f": {one['msg']}" for one in error.errors()]
+        raise SettingWrong(
+            f"{'; '.join(wrong)}: correct the environment (the chart: settings of the service)"
+        ) from None
 
 
 def revealed(secret: SecretStr | None) -> str | None:

@@ -28,7 +28,7 @@ SERVICE = """
 from suti.infra.service import Service, run_service
 from suti.infra.settings import ServiceSettings
 
-run_service("suti_test", ServiceSettings(), lambda settings, bus: Service(settings.make_server()))
+run_service("suti_test", ServiceSettings, lambda settings, bus: Service(settings.make_server()))
 """
 # A queue that the service may look at and not make, as a service's user on a cluster.
 RIGHTS = """

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ __all__ = ["nats_server"]
 
 SERVICE = """
 import asyncio, sys
+from pathlib import Path
+from pydantic import SecretStr
 from suti.core.errors import BadConfiguration
 from suti.infra.service import Service, run_service
 from suti.infra.settings import ServiceSettings
@@ -32,15 +35,30 @@ def wire(settings, bus):
         raise NoLens("there is no lens: buy one")
     return Service(settings.make_server(), tasks=[returns] if case == "returns" else [])
 
-settings = ServiceSettings(nats_url=nats, store_url=f"file://{folder}/s", port_file=f"{folder}/port", log_json=True)
-run_service("suti_test", settings, wire)
+class Settings(ServiceSettings):
+    model_config = {"env_prefix": "SUTI_TEST_"}
+    nats_url: str = nats
+    store_url: str = f"file://{folder}/s"
+    port_file: Path = Path(f"{folder}/port")
+    log_json: bool = True
+    keep_models: int = 2
+    key: SecretStr | None = None
+
+run_service("suti_test", Settings, wire)
 """
 
 
-async def run(nats: NatsServer, folder: Path, case: str) -> tuple[int, list[dict[str, str]]]:
+async def run(nats: NatsServer, folder: Path, case: str, **environment: str) -> tuple[int, list[dict[str, str]]]:
     """The exit code, and what was logged."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", SERVICE, nats.url, str(folder), case, stderr=asyncio.subprocess.PIPE
+        sys.executable,
+        "-c",
+        SERVICE,
+        nats.url,
+        str(folder),
+        case,
+        env={**os.environ, **environment},
+        stderr=asyncio.subprocess.PIPE,
     )
     if case == "well":
         await appears(folder / "port")
@@ -64,3 +82,14 @@ async def test_a_service_ends_with_the_code_of_its_error_and_says_the_reason_las
 
     assert ended == code
     assert log[-1]["message"].startswith(f"{reason}: ")
+
+
+async def test_a_setting_that_is_no_such_value_is_named_by_its_variable_and_its_value_is_not_told(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    code, log = await run(nats_server, tmp_path, "well?", SUTI_TEST_KEEP_MODELS="many", SUTI_TEST_KEY="s3cret")
+
+    assert code == 78
+    assert log[-1]["message"].startswith("SETTING_WRONG: SUTI_TEST_KEEP_MODELS: Input should be a valid integer")
+    assert "many" not in str(log)
+    assert "s3cret" not in str(log)
