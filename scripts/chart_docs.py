@@ -42,7 +42,12 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
 
 _KEY = re.compile(r"( *)([A-Za-z][\w.-]*):(?: |$)")
 _FREE = {"labels", "nodeSelector", "issuerRef"}  # maps with a default whose keys are anybody's
-_QUANTITIES = {"type": "object", "additionalProperties": {"type": ["string", "integer", "number"]}}
+# Kubernetes says of a wrong one only in thousands of characters, and not whose it is.
+_QUANTITY = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$"
+_QUANTITIES = {
+    "type": "object",
+    "additionalProperties": {"type": ["string", "integer", "number"], "pattern": _QUANTITY},
+}
 _RESOURCES = {
     "type": "object",
     "properties": {"requests": _QUANTITIES, "limits": _QUANTITIES, "claims": {"type": "array"}},

@@ -33,9 +33,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """What some shards of a job wait for, as its launcher said last."""
+    """What some shards wait for, as their launcher or worker said last."""
 
-    at: float  # monotonic
+    until: float  # monotonic: said no more after that
     why: str
     shards: tuple[int, ...]
 
@@ -59,12 +59,12 @@ class Controller:
 
     @property
     def waiting(self) -> Mapping[tuple[str, str, int], str]:
-        """What the jobs of shards wait for, as their launchers said not long ago."""
-        since = time.monotonic() - _WAITING_S
+        """What shards wait for, as their launchers and workers said not long ago."""
+        now = time.monotonic()
         return {
             (run_id, stage, shard): told.why
             for (run_id, stage, _), told in list(self._waiting.items())
-            if told.why and told.at > since
+            if told.why and told.until > now
             for shard in told.shards
         }
 
@@ -196,7 +196,8 @@ class Controller:
                 self.facts.hint(run_id, Stage(stage), int(event.fields["shard"]))
             if event.name == "waiting" and run_id in self._specs:
                 shards = ranges_from(str(event.fields["shards"]))
-                told = _Waiting(time.monotonic(), str(event.fields["why"]), shards)
+                until = time.monotonic() + float(event.fields.get("for_s", _WAITING_S))
+                told = _Waiting(until, str(event.fields["why"]), shards)
                 self._waiting[run_id, stage, str(event.fields["job"])] = told
             if event.name != "progress":
                 return

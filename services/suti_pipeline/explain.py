@@ -40,7 +40,7 @@ def explain(
         view: The run.
         queues: The stages' tickets.
         letters: The run's dead letters.
-        waiting: What jobs wait for, by run, stage and shard, as their launchers said last.
+        waiting: What shards wait for, by run, stage and shard, as launchers and workers said last.
     """
     stages = [
         _stage(view, stage, queues.get(stage.stage, QueueState(waiting=0, working=0)), letters, waiting or {})
@@ -60,7 +60,7 @@ def _stage(
 ) -> pb.StageExplanation:
     own = [letter.letter_id for letter in letters if letter.stage == stage.stage]
     reason, message = _reason(view, stage, queue)
-    if reason == pb.WAIT_REASON_AT_WORK:
+    if reason in (pb.WAIT_REASON_AT_WORK, pb.WAIT_REASON_QUEUE):
         message += _jobs_wait(
             [waiting.get((view.spec.run_id, stage.stage, shard), "") for shard in sorted(stage.survey.open)]
         )
@@ -122,7 +122,7 @@ def _workers(stage: Stage, queue: QueueState) -> int:
 
 
 def _jobs_wait(words: Sequence[str]) -> str:
-    """What shards whose job is there wait for, the commonest first; empty if none does."""
+    """What shards wait for, the commonest first; empty if none does."""
     told = Counter(filter(None, words))
     return "".join(f"; {count} of its shards: {why}" for why, count in told.most_common(_MOST_WAITS))
 

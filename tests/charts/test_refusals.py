@@ -130,7 +130,15 @@ def test_a_typo_is_refused_by_name(typo: str) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    ["generation.replicas=-1", "generation.replicas=two", "tls.mode=none", "image.pullPolicy=Sometimes", "runAsUser=0"],
+    [
+        "generation.replicas=-1",
+        "generation.replicas=two",
+        "generation.resources.limits.memory=6GB",
+        "experts.jobs.resources.requests.cpu=one",
+        "tls.mode=none",
+        "image.pullPolicy=Sometimes",
+        "runAsUser=0",
+    ],
 )
 def test_a_value_of_the_wrong_kind_is_refused(wrong: str) -> None:
     assert "don't meet the specifications of the schema" in refusal("minimal", wrong)

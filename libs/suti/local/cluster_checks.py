@@ -2,6 +2,8 @@
 
 import json
 import re
+import textwrap
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +20,7 @@ OLDEST = (1, 31)
 _INSTANCE = "app.kubernetes.io/instance"
 _LOG_LINES = 20
 _MOST_CHARS = 300
+_STARTING = "starting"
 _VALUES = "the chart's values"
 
 
@@ -51,11 +54,23 @@ def check_cluster(api: KubernetesApi, *, namespace: str, release: str) -> Iterat
         if (finding := _launched(api, core, job, pods)) is not None:
             yield finding
     theirs = {str(job["metadata"]["name"]) for job in launched}
+    troubled: list[Finding] = []
     for pod in sorted(pods, key=lambda one: str(one["metadata"]["name"])):
         if (pod["metadata"].get("labels") or {}).get(names.JOB_NAME) in theirs:
             continue
         if (trouble := _trouble(pod)) is not None and not (trouble == "failed" and _is_replaced(pod, workloads)):
-            yield _pod(api, core, pod, trouble)
+            troubled.append(_pod(api, core, pod, trouble))
+    yield from _together(troubled)
+
+
+def _together(pods: Iterable[Finding]) -> Iterator[Finding]:
+    """One line for all that have the same trouble, and the same remedy."""
+    alike: defaultdict[tuple[Verdict, str, str], list[str]] = defaultdict(list)
+    for one in pods:
+        alike[one.verdict, one.found, one.remedy].append(one.subject)
+    for (verdict, found, remedy), subjects in alike.items():
+        named = ", ".join(subject.removeprefix("pod ") for subject in subjects)
+        yield Finding(f"pods {named}" if len(subjects) > 1 else subjects[0], verdict, found, remedy)
 
 
 def _version(api: KubernetesApi) -> Finding:
@@ -137,7 +152,11 @@ def _trouble(pod: Object) -> str | None:
     if status.get("phase") == "Pending":
         return "pending"
     conditions = {one["type"]: one["status"] for one in status.get("conditions") or []}
-    return None if conditions.get("Ready") == "True" else "running, and not ready"
+    if conditions.get("Ready") == "True":
+        return None
+    # Its startup probe has neither passed nor been given up yet.
+    starts = any(one.get("started") is False and not one.get("restartCount") for one in containers)
+    return _STARTING if starts else "running, and not ready"
 
 
 def _is_replaced(pod: Object, workloads: Iterable[Object]) -> bool:
@@ -152,6 +171,8 @@ def _is_replaced(pod: Object, workloads: Iterable[Object]) -> bool:
 
 def _pod(api: KubernetesApi, core: str, pod: Object, trouble: str) -> Finding:
     name = f"pod {pod['metadata']['name']}"
+    if trouble == _STARTING:
+        return Finding(name, Verdict.WARN, trouble, "wait: its startup probe has not passed yet")
     if trouble == "pending":
         explained = explain_waiting(*waiting(pod.get("status") or {}), written_in=_VALUES)
         if explained:
@@ -207,4 +228,4 @@ def _all(api: KubernetesApi, path: str, query: Mapping[str, str]) -> list[Object
 
 
 def _short(text: str) -> str:
-    return " ".join(text.split())[:_MOST_CHARS]
+    return textwrap.shorten(text, _MOST_CHARS, placeholder=" ...")

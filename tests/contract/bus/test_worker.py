@@ -77,10 +77,14 @@ async def test_a_retryable_error_is_tried_again_after_the_delay_with_another_fen
         if lease.delivery == 1:
             raise StoreAway("try again")
 
-    await bus.issue(ticket())
-    async with working(bus, handle, dead_letters, patience=Patience(backoff_s=(0.4,))):
-        await becomes(lambda: len(seen) == 2)
+    async with bus.listen("waiting") as events:
+        await bus.issue(ticket())
+        async with working(bus, handle, dead_letters, patience=Patience(backoff_s=(0.4,))):
+            await becomes(lambda: len(seen) == 2)
+        told = (await anext(events)).fields
 
+    assert told["why"] == "try 1 failed and is repeated (STORE_AWAY: try again)"
+    assert (told["run_id"], told["stage"], told["shards"]) == (RUN, "filtering", "0")
     assert [delivery for delivery, _, _ in seen] == [1, 2]
     assert seen[0][1] != seen[1][1]
     assert 0.3 < seen[1][2] - seen[0][2] < 2

@@ -87,6 +87,28 @@ def test_a_failed_pod_is_trouble_only_where_nothing_takes_its_place(
     assert {subject for subject, verdict in found.items() if verdict is Verdict.FAIL} == trouble
 
 
+def running_pod(name: str, *, started: bool, restarts: int = 0) -> dict[str, Any]:
+    state = {"name": "pipeline", "started": started, "restartCount": restarts, "state": {"running": {}}}
+    conditions = [{"type": "Ready", "status": "False"}]
+    status = {"phase": "Running", "containerStatuses": [state], "conditions": conditions}
+    metadata = {"name": name, "namespace": "suti", "uid": name}
+    return {"metadata": metadata, "spec": {"containers": [{"name": "pipeline"}]}, "status": status}
+
+
+def test_a_pod_that_starts_is_waited_for_and_one_that_started_before_is_not() -> None:
+    pods = [running_pod("new", started=False), running_pod("again", started=False, restarts=2)]
+
+    found = findings({"jobs": [job()], "pods": [*pods, running_pod("lost", started=True)]})
+
+    assert (found["pod new"], found["pod again"], found["pod lost"]) == (Verdict.WARN, Verdict.FAIL, Verdict.FAIL)
+
+
+def test_pods_that_have_one_trouble_are_one_line() -> None:
+    pods = [launched_pod(0, name=name, of="", phase="Pending", unschedulable=BUSY) for name in ("a", "b")]
+
+    assert findings({"jobs": [job()], "pods": pods})["pods a, b"] is Verdict.FAIL
+
+
 BUSY = (
     "0/3 nodes are available: 3 Insufficient cpu. no new claims to deallocate, "
     "preemption: 0/3 nodes are available: 3 No preemption victims found for incoming pod."

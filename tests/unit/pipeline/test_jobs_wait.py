@@ -45,6 +45,21 @@ def test_the_commonest_reason_of_waiting_jobs_is_told_with_their_number() -> Non
     assert "its own" not in told
 
 
+def test_why_a_ticket_is_tried_again_is_told_while_it_waits_for_its_next_try() -> None:
+    failed = "try 3 failed and is repeated (CRAWL_UNREADABLE: nothing is there)"
+
+    told = experts(
+        explain(
+            view(),
+            {Stage.EXPERTS: QueueState(waiting=1, working=0, idle=1)},
+            [],
+            waiting={("01RUN", "experts", 1): failed},
+        )
+    )
+
+    assert told.endswith(f"; 1 of its shards: {failed}")
+
+
 def test_a_launcher_that_holds_many_tickets_is_one_worker() -> None:
     queues = {stage: QueueState(waiting=0, working=3, idle=1) for stage in (Stage.EXPERTS, Stage.CAPTIONING)}
 

@@ -34,6 +34,8 @@ _MORE_S = 0.5  # for them to come; the server says when there are no more
 _FETCH_S = 1.0  # how long one question for work stays open; bounds how late a worker notices that it should stop
 _PAUSE_S = 0.5  # before asking again after the server did not answer
 _REFUSED_PAUSE_S = 2.0  # before asking again after a refusal, while it is open whether this worker can do anything
+_WHY_CHARS = 300
+_SAID_AGAIN_S = 60.0  # the next try has failed by then as a rule, and says so
 
 _log = logging.getLogger(__name__)
 
@@ -269,7 +271,22 @@ class Worker:
             bad_data = failures.is_bad_data(error)
             return await self._bury(message, ticket, error, before, tries=before.tries + 1, bad_data=bad_data)
         await self._put_back(message, then)
+        await self._tell_why(ticket, error, then)
         return TicketOutcome.REFUSED if isinstance(error, BadConfiguration) else TicketOutcome.RETRIED
+
+    async def _tell_why(self, ticket: ShardTicket, error: Exception, then: Failures) -> None:
+        """Announces why the ticket is tried again, for whoever asks what its run waits for."""
+        why = f"try {then.tries} failed and is repeated ({_reason(error)}: {str(error)[:_WHY_CHARS]})"
+        with suppress(SutiError):
+            await self._bus.announce(
+                "waiting",
+                run_id=ticket.run_id,
+                stage=ticket.stage,
+                job=f"ticket {ticket.shard}",
+                shards=str(ticket.shard),
+                why=why,
+                for_s=then.wait_s + _SAID_AGAIN_S,
+            )
 
     async def _put_back(self, message: Msg, told: Failures | None = None) -> None:
         """The ticket waits anew; it takes `told` along, and has all its tries before it where there is nothing to tell.

@@ -3,6 +3,7 @@ silent, waiting behind others.
 """
 
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -121,4 +122,4 @@ def _unschedulable(message: str, written_in: str) -> str:
 
 
 def _short(text: str) -> str:
-    return " ".join(text.split())[:_MOST_CHARS]
+    return textwrap.shorten(text, _MOST_CHARS, placeholder=" ...")
