@@ -46,16 +46,18 @@ def workload(image: str, **changes: Any) -> Mapping[str, Any]:
 async def said(api: KubernetesApi, namespace: str, words: str) -> Finding:
     """The first failure with these words, as soon as there is one."""
     lines: list[Finding] = []
+    found: list[Finding] = []
 
-    def found() -> list[Finding]:
+    def is_said() -> bool:
         lines[:] = check_cluster(api, namespace=namespace, release=RELEASE)
-        return [one for one in lines if one.verdict is Verdict.FAIL and words in f"{one.found} {one.remedy}"]
+        found[:] = [one for one in lines if one.verdict is Verdict.FAIL and words in f"{one.found} {one.remedy}"]
+        return bool(found)
 
     try:
-        await becomes(lambda: asyncio.to_thread(lambda: bool(found())), limit_s=90)
+        await becomes(lambda: asyncio.to_thread(is_said), limit_s=90)
     except TimeoutError:
         raise AssertionError(f"not said: {words!r}, but: {lines}") from None
-    return (await asyncio.to_thread(found))[0]
+    return found[0]
 
 
 async def test_a_namespace_without_the_release_is_told_how_to_get_it(api: KubernetesApi, namespace: str) -> None:
